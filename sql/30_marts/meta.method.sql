@@ -1,0 +1,37 @@
+-- grain: method_version
+select
+    method.method_version,
+    method.base_year,
+    min(index_year.year) filter (where index_year.is_index_year) as first_index_year,
+    max(index_year.year) filter (where index_year.is_index_year) as last_index_year,
+    any_value(method.grid_first_year) as grid_first_year,
+    any_value(method.observation_first_year) as observation_first_year,
+    any_value(method.score_centre) as score_centre,
+    any_value(method.score_spread) as score_spread,
+    any_value(method.clip_lower_share) as clip_lower_share,
+    any_value(method.clip_upper_share) as clip_upper_share,
+    any_value(method.skewness_limit) as skewness_limit,
+    any_value(method.kurtosis_limit) as kurtosis_limit,
+    any_value(method.base_interpolation_years) as base_interpolation_years,
+    any_value(method.base_substitution_years) as base_substitution_years,
+    any_value(method.interpolation_gap_years) as interpolation_gap_years,
+    any_value(method.carry_years) as carry_years,
+    any_value(method.dimension_coverage_share) as dimension_coverage_share,
+    any_value(method.index_min_dimensions) as index_min_dimensions,
+    any_value(method.change_min_dimensions) as change_min_dimensions,
+    any_value(method.change_dimension_coverage_share) as change_dimension_coverage_share,
+    any_value(method.aggregate_coverage_share) as aggregate_coverage_share,
+    any_value(method.aggregate_last_year) as aggregate_last_year,
+    any_value(method.index_year_weight_share) as index_year_weight_share,
+    any_value(method.index_year_region_share) as index_year_region_share,
+    any_value(method.common_set_share) as common_set_share,
+    any_value(method.comparison_tolerance) as comparison_tolerance,
+    any_value(method.direction_share) as direction_share,
+    any_value(method.direction_z) as direction_z,
+    any_value(method.weight_draws) as weight_draws,
+    any_value(method.weight_draw_concentration) as weight_draw_concentration,
+    any_value(method.random_seed) as random_seed,
+    any_value(method.n_twente) as n_twente
+from catalogue.method as method
+cross join intermediate.index_year as index_year
+group by method.method_version, method.base_year

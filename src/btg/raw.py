@@ -1,0 +1,288 @@
+"""The store of raw snapshots: write-once, hashed, accepted or quarantined, never edited.
+
+``data/raw/<source>/<table>/<stamp>_<hash12>/`` holds one Parquet file per entity as received and
+``snapshot.json``. ``ACCEPTED`` beside them names the snapshot in use; ``acceptance.jsonl`` is the
+log of every decision, from which the state of any date can be told.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from btg import durable
+from btg.catalogue.schema import SourceEntry, Table
+from btg.cells import cells
+from btg.errors import SnapshotError
+from btg.sources import odata
+from btg.sources.protocol import DATA_ENTITY, Delivery
+
+MANIFEST = "snapshot.json"
+ACCEPTED = "ACCEPTED"
+LOG = "acceptance.jsonl"
+SEED_LOG_REASON = "seed of the repository"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One stored delivery of a table; the figures are read on demand."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Identifier, unique over all tables: table, stamp and the start of the content hash."""
+        return str(self.manifest["snapshot_id"])
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the canonical form of the figures and their status."""
+        return str(self.manifest["content_hash"])
+
+    def entities(self) -> dict[str, pl.DataFrame]:
+        """Return every entity as received; raises ``SnapshotError`` if a file is missing."""
+        frames = {}
+        for entry in self.manifest["files"]:
+            path = self.folder / entry["file"]
+            try:
+                frames[entry["entity"]] = pl.read_parquet(path)
+            except (OSError, pl.exceptions.PolarsError) as error:
+                raise SnapshotError(
+                    f"snapshot {self.id}: {entry['file']} cannot be read ({error}); "
+                    "restore it from the repository or a back-up, then run: btg raw verify"
+                ) from None
+        return frames
+
+
+class SnapshotStore:
+    """The snapshots under one folder, and those of the committed seed."""
+
+    def __init__(self, root: Path, seed_root: Path) -> None:
+        self.root = root
+        self.seed_root = seed_root
+
+    def folder(self, table: Table) -> Path:
+        """Return the folder of a table."""
+        return self.root / table.source_id / table.id
+
+    def all(self, table: Table) -> list[Snapshot]:
+        """Return all snapshots of a table, oldest first."""
+        return _snapshots(self.folder(table))
+
+    def get(self, table: Table, snapshot_id: str) -> Snapshot:
+        """Return one snapshot; raises ``SnapshotError`` if there is none of that name."""
+        for snapshot in self.all(table):
+            if snapshot.id == snapshot_id:
+                return snapshot
+        raise SnapshotError(f"{table.id}: there is no snapshot {snapshot_id!r} under {table.id}")
+
+    def accepted(self, table: Table) -> Snapshot:
+        """Return the snapshot in use; raises ``SnapshotError`` when the table has none."""
+        path = self.folder(table) / ACCEPTED
+        try:
+            name = path.read_text(encoding="utf-8").strip()
+        except OSError:
+            raise SnapshotError(
+                f"{table.source_id}/{table.id}: no accepted snapshot and no seed; "
+                "run btg refresh with a network, or restore data/raw from the repository"
+            ) from None
+        return self.get(table, name)
+
+    def accepted_at(self, table: Table, moment: datetime) -> Snapshot | None:
+        """Return the snapshot that was in use at ``moment``, or None before the first."""
+        chosen = None
+        for entry in self.log(table):
+            if entry["action"] == "accept" and entry["at"] <= moment.isoformat():
+                chosen = entry["snapshot_id"]
+        return self.get(table, chosen) if chosen else None
+
+    def log(self, table: Table) -> list[dict[str, Any]]:
+        """Return every decision on the table's snapshots, oldest first."""
+        path = self.folder(table) / LOG
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return sorted((json.loads(line) for line in lines if line), key=lambda e: str(e["at"]))
+
+    def adopt_seed(self, table: Table) -> Snapshot | None:
+        """Put the committed seed in use for a table that has nothing accepted yet."""
+        if (self.folder(table) / ACCEPTED).exists():
+            return None
+        seeds = [
+            s
+            for s in _snapshots(self.seed_root / table.source_id / table.id)
+            if s.manifest["origin"] == "seed"
+        ]
+        if not seeds:
+            return None
+        seed = seeds[-1]
+        target = self.folder(table) / seed.folder.name
+        if not target.exists():
+            with durable.new_folder(target) as temporary:
+                for file in seed.folder.iterdir():
+                    shutil.copyfile(file, temporary / file.name)
+        snapshot = self.get(table, seed.id)
+        # the seed counts as accepted from the day it was taken, so that any later date has it
+        self.accept(table, snapshot, seed.manifest["retrieved_at"], SEED_LOG_REASON, run_id=None)
+        return snapshot
+
+    def store(
+        self, table: Table, source: SourceEntry, delivery: Delivery, **facts: Any
+    ) -> Snapshot:
+        """Keep a delivery and return its snapshot; an equal one that is there is returned instead.
+
+        ``facts`` are ``retrieved_at`` (UTC, ISO), ``origin`` (fetched, imported, seed) and
+        ``origin_note``.
+        """
+        digest = content_hash(table, delivery.entities, delivery.columns)
+        existing = [s for s in self.all(table) if s.content_hash == digest]
+        if existing:
+            return existing[-1]
+        stamp = str(facts["retrieved_at"]).replace("-", "").replace(":", "")[:15]
+        name = f"{stamp}_{digest[:12]}"
+        previous = [s.id for s in self.all(table)][-1:]
+        target = self.folder(table) / name
+        with durable.new_folder(target) as temporary:
+            files = [_write_entity(temporary, *item) for item in delivery.entities.items()]
+            manifest = {
+                "snapshot_id": f"{table.id}_{name}",
+                "source_id": table.source_id,
+                "table_id": table.id,
+                "delivered_table_id": delivery.table_id,
+                "title": delivery.title,
+                "request": delivery.request,
+                "source_modified": delivery.modified,
+                **facts,
+                "files": files,
+                "content_hash": digest,
+                "fingerprint": fingerprint(table, delivery.entities),
+                "licence": source.licence,
+                "attribution": source.attribution,
+                "previous_snapshot_id": previous[0] if previous else None,
+                "notes": list(delivery.notes),
+            }
+            durable.write_json(temporary / MANIFEST, manifest)
+        return Snapshot(target, manifest)
+
+    def accept(
+        self, table: Table, snapshot: Snapshot, at: str, reason: str, run_id: str | None
+    ) -> None:
+        """Put a snapshot in use and log it."""
+        self._append_log(table, "accept", snapshot.id, at, reason, run_id)
+        durable.write_bytes(self.folder(table) / ACCEPTED, f"{snapshot.id}\n".encode())
+
+    def quarantine(
+        self, table: Table, snapshot: Snapshot, at: str, reason: str, run_id: str | None
+    ) -> None:
+        """Log that a snapshot was refused; the accepted one stays in use."""
+        self._append_log(table, "quarantine", snapshot.id, at, reason, run_id)
+
+    def verify(self, table: Table) -> list[str]:
+        """Return one sentence per file of the table's snapshots that is not what it was."""
+        faults = []
+        for snapshot in self.all(table):
+            for entry in snapshot.manifest["files"]:
+                path = snapshot.folder / entry["file"]
+                if not path.exists():
+                    faults.append(f"{snapshot.id}: {entry['file']} is missing")
+                elif file_hash(path) != entry["sha256"]:
+                    faults.append(f"{snapshot.id}: {entry['file']} differs from its hash")
+        return faults
+
+    def _append_log(
+        self, table: Table, action: str, snapshot_id: str, at: str, reason: str, run_id: str | None
+    ) -> None:
+        entry = {
+            "at": at,
+            "action": action,
+            "snapshot_id": snapshot_id,
+            "reason": reason,
+            "run_id": run_id,
+        }
+        path = self.folder(table) / LOG
+        before = path.read_bytes() if path.exists() else b""
+        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        durable.write_bytes(path, before + line)
+
+
+def columns_of(table: Table, entities: Mapping[str, pl.DataFrame]) -> dict[str, str]:
+    """Return the column of each measure, read from the snapshot's own DataProperties."""
+    if table.kind == "edition_file":
+        return {m.id: m.path[0] for m in table.measures}
+    return odata.resolve(table, entities["DataProperties"].to_dicts()).columns
+
+
+def fingerprint(table: Table, entities: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, str]]:
+    """Return unit and data type of every used column, by measure; empty for an edition file."""
+    if table.kind == "edition_file":
+        return {}
+    by_key = {str(r["Key"]): r for r in entities["DataProperties"].to_dicts()}
+    return {
+        measure_id: {
+            "unit": str(by_key[column].get("Unit")),
+            "datatype": str(by_key[column].get("Datatype")),
+        }
+        for measure_id, column in columns_of(table, entities).items()
+    }
+
+
+def content_hash(
+    table: Table, entities: Mapping[str, pl.DataFrame], columns: Mapping[str, str]
+) -> str:
+    """Return the hash of what the snapshot says, whatever its column numbers and padding.
+
+    Covers the cells that the catalogue uses, their units and types, and the status of every
+    period. The dates in TableInfos are no part of it: same figures, same hash.
+    """
+    digest = hashlib.sha256()
+    if table.role == "areas":
+        frame = entities[DATA_ENTITY]
+        digest.update(frame.sort(frame.columns).write_csv().encode())
+    else:
+        frame = cells(table, entities, columns).with_columns(
+            pl.col("region_key").str.strip_chars(), pl.col("period_key").str.strip_chars()
+        )
+        digest.update(frame.sort(frame.columns).write_csv().encode())
+    period = entities.get(table.time_dimension or "")
+    if period is not None:
+        keep = [c for c in ("Key", "Status", "Description") if c in period.columns]
+        digest.update(period.select(keep).sort("Key").write_csv().encode())
+    digest.update(json.dumps(fingerprint(table, entities), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write_entity(folder: Path, entity: str, frame: pl.DataFrame) -> dict[str, Any]:
+    path = folder / f"{entity}.parquet"
+    frame.write_parquet(path, compression="zstd", compression_level=19)
+    return {
+        "entity": entity,
+        "file": path.name,
+        "rows": frame.height,
+        "sha256": file_hash(path),
+    }
+
+
+def _snapshots(folder: Path) -> list[Snapshot]:
+    found = []
+    for path in sorted(folder.glob(f"[!.]*/{MANIFEST}")):
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            manifest["snapshot_id"], manifest["content_hash"], manifest["files"]
+        except (OSError, ValueError, KeyError) as error:
+            raise SnapshotError(
+                f"{path.parent.name}/{MANIFEST} is not a manifest: {error}"
+            ) from None
+        found.append(Snapshot(path.parent, manifest))
+    return found

@@ -1,0 +1,178 @@
+"""The frozen ruler: computed once per method version, stored in the repository, only read after.
+
+A nightly run never moves it. ``btg rebase`` is the only writer, and wants a reason.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from btg import durable, warehouse
+from btg.catalogue.loader import Catalogue
+from btg.catalogue.schema import Indicator
+from btg.errors import CatalogueError, MethodError
+from btg.index.arrays import FloatArray, Labels
+from btg.index.ruler import fit_ruler
+from btg.index.transforms import transform
+from btg.index.treatment import choose_transform, moments
+
+BASELINE_SCHEMA: dict[str, type[pl.DataType]] = {
+    "method_version": pl.String,
+    "indicator_id": pl.String,
+    "transform": pl.String,
+    "m": pl.Float64,
+    "s": pl.Float64,
+    "clip_lo": pl.Float64,
+    "clip_hi": pl.Float64,
+    "n_units": pl.Int64,
+    "base_years": pl.String,
+    "skewness": pl.Float64,
+    "kurtosis": pl.Float64,
+    "input_hash": pl.String,
+}
+TRANSFORMS = ("identity", "log", "sqrt")
+
+
+def baseline_path(catalogue: Catalogue) -> Path:
+    """Return the file that holds the ruler of the catalogue's method version."""
+    return catalogue.directory / "baseline" / f"{catalogue.method.method_version}.csv"
+
+
+def read_baseline(catalogue: Catalogue) -> pl.DataFrame:
+    """Return the frozen ruler; raises ``CatalogueError`` if it is not there or does not fit."""
+    path = baseline_path(catalogue)
+    if not path.exists():
+        raise CatalogueError(
+            f"baseline/{path.name}: there is no ruler for method version "
+            f"{catalogue.method.method_version}: run btg rebase --reason '...'"
+        )
+    frame = pl.read_csv(path, schema=BASELINE_SCHEMA)
+    expected = {i.id: i.transform for i in catalogue.indicators if i.in_index}
+    found = dict(frame.select("indicator_id", "transform").iter_rows())
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise CatalogueError(
+                f"baseline/{path.name}: {name}: the catalogue says "
+                f"{expected.get(name, 'not in the index')}, the ruler {found.get(name, 'nothing')}; "
+                "give the change a new method_version and run btg rebase"
+            )
+    return frame
+
+
+def empty_baseline() -> pl.DataFrame:
+    """Return a ruler without rows, for the part of a build that comes before it."""
+    return pl.DataFrame(schema=BASELINE_SCHEMA)
+
+
+def compute_baseline(con: warehouse.Connection, catalogue: Catalogue) -> pl.DataFrame:
+    """Return the ruler of every index indicator from the base-year values of the build.
+
+    m = g(value of the Netherlands), s = population-weighted standard deviation of g(x) over all
+    municipalities after clipping the baseline distribution (method, par. 4). Raises
+    ``MethodError`` naming the indicator where a base value is missing, a value does not fit the
+    transform, the baseline is constant, or the JRC rule chooses another transform.
+    """
+    rows = [_ruler_of(con, catalogue, i) for i in catalogue.indicators if i.in_index]
+    return pl.DataFrame(rows, schema=BASELINE_SCHEMA)
+
+
+def write_baseline(catalogue: Catalogue, frame: pl.DataFrame, reason: str, at: str) -> Path:
+    """Store the ruler and log the reason; a different ruler under the same version is an error."""
+    path = baseline_path(catalogue)
+    text = frame.write_csv()
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise CatalogueError(
+            f"baseline/{path.name} exists and differs: a published ruler is never overwritten; "
+            "give method.yml a new method_version"
+        )
+    durable.write_bytes(path, text.encode())
+    log = path.with_name("log.jsonl")
+    entry = {"at": at, "method_version": catalogue.method.method_version, "reason": reason}
+    before = log.read_bytes() if log.exists() else b""
+    durable.write_bytes(log, before + json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+    return path
+
+
+def _ruler_of(
+    con: warehouse.Connection, catalogue: Catalogue, indicator: Indicator
+) -> dict[str, Any]:
+    base_year = catalogue.method.base_year
+    frame = warehouse.frame(
+        con,
+        """
+        select value.region_code, value.value, value.obs_first_year, value.obs_last_year,
+            population_base.population
+        from intermediate.indicator_value as value
+        inner join intermediate.population_base as population_base
+            on value.region_code = population_base.region_code
+        where value.indicator_id = $indicator and value.year = $year and value.value is not null
+        order by value.region_code
+        """,
+        {"indicator": indicator.id, "year": base_year},
+    )
+    national = warehouse.rows(
+        con,
+        """
+        select value.value from intermediate.indicator_value as value
+        inner join catalogue.region as region on value.region_code = region.region_code
+        where value.indicator_id = $indicator and value.year = $year
+            and region.region_level = 'land'
+        """,
+        {"indicator": indicator.id, "year": base_year},
+    )
+    if frame.height < 2 or not national or national[0][0] is None:
+        raise MethodError(
+            f"{indicator.id}: no base value for {base_year} "
+            f"({frame.height} municipalities): it can only be context"
+        )
+    return _fit(catalogue, indicator, frame, float(national[0][0]))
+
+
+def _fit(
+    catalogue: Catalogue, indicator: Indicator, frame: pl.DataFrame, national: float
+) -> dict[str, Any]:
+    method = catalogue.method
+    labels = Labels(regions=frame["region_code"].to_list(), indicators=[indicator.id])
+    values = frame.select("value").to_numpy()
+    chosen = choose_transform(values, TRANSFORMS, labels=labels)[0]
+    if chosen != indicator.transform:
+        raise MethodError(
+            f"indicators/{indicator.dimension}.yml: {indicator.id} declares the transform "
+            f"{indicator.transform!r}, the rule on the base-year distribution chooses {chosen!r}"
+        )
+    transformed = transform(values, chosen, labels=labels)
+    ruler = fit_ruler(
+        transformed,
+        weights=frame["population"].to_numpy(),
+        centre=_transform_one(national, chosen, labels),
+        clip=(method.clip_lower_share, method.clip_upper_share),
+        labels=labels,
+    )
+    skewness, kurtosis = moments(transformed, labels=labels)
+    years = f"{frame['obs_first_year'].min()}-{frame['obs_last_year'].max()}"
+    digest = hashlib.sha256(
+        frame.select("region_code", "value", "population").write_csv().encode()
+    ).hexdigest()
+    return {
+        "method_version": method.method_version,
+        "indicator_id": indicator.id,
+        "transform": chosen,
+        "m": float(ruler.m[0]),
+        "s": float(ruler.s[0]),
+        "clip_lo": float(ruler.clip_lo[0]),
+        "clip_hi": float(ruler.clip_hi[0]),
+        "n_units": int(ruler.n_units[0]),
+        "base_years": years,
+        "skewness": float(skewness[0]),
+        "kurtosis": float(kurtosis[0]),
+        "input_hash": digest,
+    }
+
+
+def _transform_one(value: float, name: str, labels: Labels) -> FloatArray:
+    single = Labels(regions=["NL01"], indicators=labels.indicators)
+    return transform(np.array([[value]]), name, labels=single)[0]

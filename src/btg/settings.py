@@ -1,0 +1,107 @@
+"""Paths, service addresses and limits of one run, read once from the environment."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from btg.errors import UsageError
+
+DEFAULT_CBS_URL = "https://opendata.cbs.nl"
+DEFAULT_DATADERDEN_URL = "https://dataderden.cbs.nl"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are and how patient to be; every path is absolute.
+
+    ``home`` holds ``data/``; ``seed_raw`` is the committed seed of the package's repository,
+    read when ``home`` has no snapshot of its own. Times are in seconds, sizes in bytes.
+    """
+
+    home: Path
+    repository: Path
+    cbs_url: str = DEFAULT_CBS_URL
+    dataderden_url: str = DEFAULT_DATADERDEN_URL
+    timeout_s: float = 10.0
+    retries: int = 2
+    connect_timeout_s: float = 2.5
+    deadline_s: float = 900.0
+    max_bytes: int = 150_000_000
+    history_keep: int = 30
+
+    @property
+    def raw_dir(self) -> Path:
+        """Folder of the raw snapshots."""
+        return self.home / "data" / "raw"
+
+    @property
+    def seed_raw_dir(self) -> Path:
+        """Folder of the committed seed snapshots."""
+        return self.repository / "data" / "raw"
+
+    @property
+    def marts_dir(self) -> Path:
+        """Folder of the published database and all that belongs to it."""
+        return self.home / "data" / "marts"
+
+    @property
+    def database(self) -> Path:
+        """The published file."""
+        return self.marts_dir / "btg.duckdb"
+
+    @property
+    def runs_dir(self) -> Path:
+        """Folder of the run state and the run reports."""
+        return self.marts_dir / "runs"
+
+    @property
+    def sql_dir(self) -> Path:
+        """Folder of the SQL models."""
+        return self.repository / "sql"
+
+
+def load_settings(environment: dict[str, str] | None = None) -> Settings:
+    """Return the settings of this process; a value that cannot be used is a ``UsageError``."""
+    env = dict(os.environ) if environment is None else environment
+    repository = _repository()
+    return Settings(
+        home=Path(env.get("BTG_HOME") or repository).expanduser().resolve(),
+        repository=repository,
+        cbs_url=_service_url(env, "BTG_CBS_URL", DEFAULT_CBS_URL),
+        dataderden_url=_service_url(env, "BTG_DATADERDEN_URL", DEFAULT_DATADERDEN_URL),
+        timeout_s=_number(env, "BTG_TIMEOUT_S", 10.0, minimum=0.1),
+        retries=int(_number(env, "BTG_RETRIES", 2, minimum=0)),
+        deadline_s=_number(env, "BTG_DEADLINE_S", 900.0, minimum=1),
+        max_bytes=int(_number(env, "BTG_MAX_BYTES", 150_000_000, minimum=1_000)),
+        history_keep=int(_number(env, "BTG_HISTORY_KEEP", 30, minimum=1)),
+    )
+
+
+def _repository() -> Path:
+    """Return the checkout that this package was installed from (editable install)."""
+    return Path(__file__).resolve().parents[2]
+
+
+def _service_url(env: dict[str, str], name: str, default: str) -> str:
+    value = (env.get(name) or default).strip().rstrip("/")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.username:
+        raise UsageError(
+            f"{name}={value!r} is not the address of a service: give scheme, host and port only, "
+            f"such as {default}"
+        )
+    return value
+
+
+def _number(env: dict[str, str], name: str, default: float, minimum: float) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise UsageError(f"{name}={text!r} is not a number") from None
+    if not minimum <= value < float("inf"):
+        raise UsageError(f"{name}={text!r} is below the least that works ({minimum:g})")
+    return value

@@ -1,0 +1,1 @@
+"""Where figures come from: one protocol, one module per kind of source."""
