@@ -6,6 +6,7 @@ log of every decision, from which the state of any date can be told.
 """
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -83,6 +84,10 @@ class SnapshotStore:
                 return snapshot
         raise SnapshotError(f"{table.id}: there is no snapshot {snapshot_id!r} under {table.id}")
 
+    def has_accepted(self, table: Table) -> bool:
+        """Return whether the table has a snapshot in use."""
+        return (self.folder(table) / ACCEPTED).exists()
+
     def accepted(self, table: Table) -> Snapshot:
         """Return the snapshot in use; raises ``SnapshotError`` when the table has none."""
         path = self.folder(table) / ACCEPTED
@@ -113,7 +118,7 @@ class SnapshotStore:
 
     def adopt_seed(self, table: Table) -> Snapshot | None:
         """Put the committed seed in use for a table that has nothing accepted yet."""
-        if (self.folder(table) / ACCEPTED).exists():
+        if self.has_accepted(table):
             return None
         seeds = [
             s
@@ -177,6 +182,28 @@ class SnapshotStore:
         """Put a snapshot in use and log it."""
         self._append_log(table, "accept", snapshot.id, at, reason, run_id)
         durable.write_bytes(self.folder(table) / ACCEPTED, f"{snapshot.id}\n".encode())
+
+    def save_revisions(self, table: Table, snapshot: Snapshot, changed: pl.DataFrame) -> None:
+        """Keep the cells in which a snapshot differs from the one before it."""
+        buffer = io.BytesIO()
+        changed.write_parquet(buffer)
+        durable.write_bytes(self._revision_path(table, snapshot), buffer.getvalue())
+
+    def revisions(self, table: Table, until: Snapshot) -> pl.DataFrame:
+        """Return the kept differences of the accepted snapshots up to ``until``, oldest first."""
+        frames: list[pl.DataFrame] = []
+        for entry in self.log(table):
+            if entry["action"] != "accept":
+                continue
+            path = self.folder(table) / "revisions" / f"{entry['snapshot_id']}.parquet"
+            if path.exists():
+                frames.append(pl.read_parquet(path))
+            if entry["snapshot_id"] == until.id:
+                break
+        return pl.concat(frames) if frames else pl.DataFrame()
+
+    def _revision_path(self, table: Table, snapshot: Snapshot) -> Path:
+        return self.folder(table) / "revisions" / f"{snapshot.id}.parquet"
 
     def quarantine(
         self, table: Table, snapshot: Snapshot, at: str, reason: str, run_id: str | None

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import requests
-
 from tests.support.odata_server import Fault, ODataServer
 from tests.support.store import small_table
 

@@ -11,15 +11,15 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
+from tests.support import mutations as m
+from tests.support.odata_server import Fault, ODataServer, Request
+from tests.support.store import DimensionSpec, Store, TopicSpec, small_table
+from tests.support.tables import catalogue_table, quick_settings
 
 from btg.errors import SourceAnswerError, SourceUnreachableError
 from btg.sources.cbs import CbsSource
 from btg.sources.protocol import Delivery
 from btg.sources.transport import Limits
-from tests.support import mutations as m
-from tests.support.odata_server import Fault, ODataServer, Request
-from tests.support.store import DimensionSpec, Store, TopicSpec, small_table
-from tests.support.tables import catalogue_table, quick_settings
 
 TABLE = "99001ned"
 PAGES = 20
@@ -145,7 +145,7 @@ def test_a_page_that_never_arrives_is_unreachable(
 
 def test_the_number_of_retries_is_the_setting(server: ODataServer) -> None:
     fault = Fault("status", status=503)
-    with server.fault(fault), pytest.raises(SourceUnreachableError, match="after 1 attempt$"):
+    with server.fault(fault), pytest.raises(SourceUnreachableError, match=r"after 1 attempt$"):
         fetch(server, retries=0)
     assert fault.hits == 1
 
@@ -218,7 +218,7 @@ def test_a_final_answer_is_not_asked_for_again(server: ODataServer) -> None:
 def test_a_table_that_does_not_exist_says_so(server: ODataServer) -> None:
     with (
         CbsSource(server.url, quick_settings()) as source,
-        pytest.raises(SourceAnswerError, match="99009NED: TableInfos, page 1: .* found 404"),
+        pytest.raises(SourceAnswerError, match=r"99009NED: TableInfos, page 1: .* found 404"),
     ):
         source.probe(catalogue_table("99009NED"))
 
@@ -401,6 +401,13 @@ def test_a_huge_answer_stops_at_the_limit(server: ODataServer) -> None:
     assert server.bytes_sent < 20_000_000
 
 
+def test_an_answer_that_announces_its_size_is_not_even_begun(server: ODataServer) -> None:
+    fault = data("huge", headers={"Content-Length": "200000000"})
+    with server.fault(fault), pytest.raises(SourceAnswerError, match="stopped at 150,000,000"):
+        fetch(server)
+    assert server.bytes_sent < 20_000_000
+
+
 def test_a_small_answer_that_unpacks_to_a_huge_one_stops_at_the_limit(server: ODataServer) -> None:
     tracemalloc.start()
     with (
@@ -423,7 +430,7 @@ def test_a_table_of_too_many_pages_is_refused(
 ) -> None:
     few = replace(Limits(), max_requests=10)
     monkeypatch.setattr(Limits, "of", lambda *_: few)
-    with pytest.raises(SourceAnswerError, match="99001ned: .* takes more than 10 requests"):
+    with pytest.raises(SourceAnswerError, match=r"99001ned: .* takes more than 10 requests"):
         fetch(server)
     assert len(server.requests) == 10
 

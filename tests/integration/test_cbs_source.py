@@ -4,14 +4,11 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 import pytest
-
-from btg.errors import ContractError, SourceAnswerError
-from btg.sources.cbs import CbsSource
-from btg.sources.protocol import Delivery
 from tests.support import mutations as m
 from tests.support.odata_server import Fault, ODataServer, Request
 from tests.support.store import (
@@ -31,6 +28,11 @@ from tests.support.tables import (
     catalogue_table,
     quick_settings,
 )
+
+from btg.errors import ContractError, SourceAnswerError
+from btg.sources.cbs import CbsSource
+from btg.sources.protocol import Delivery
+from btg.sources.transport import Limits
 
 TABLE = "99001ned"
 CRIME = "99047NED"
@@ -348,6 +350,16 @@ def test_a_table_modified_while_it_is_read_is_read_again(server: ODataServer) ->
     assert len(server.paths("TypedDataSet")) == 2
 
 
+def test_the_second_reading_has_the_full_budget_again(
+    server: ODataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enough_for_one = replace(Limits(), max_requests=15)
+    monkeypatch.setattr(Limits, "of", lambda *_: enough_for_one)
+    modify_at(server, "TypedDataSet", "2026-03-01T02:00:00")
+    assert fetch(server).modified == "2026-03-01T02:00:00"
+    assert len(server.requests) > 15
+
+
 def test_a_table_that_keeps_being_modified_is_an_error(server: ODataServer) -> None:
     modify_at(server, "TypedDataSet", "2026-03-01T02:00:00", "2026-03-01T02:05:00")
     with pytest.raises(SourceAnswerError, match="99001ned: the table is being updated"):
@@ -421,7 +433,9 @@ def test_a_catalogue_in_pages_is_read_to_the_end() -> None:
 def test_no_title_that_matches_is_an_error_naming_the_pattern() -> None:
     with ODataServer(editions()) as server, source_of(server) as source:
         table = catalogue_table("85012NED", title_pattern=r"Nabijheid wijken en buurten (\d{4})")
-        with pytest.raises(SourceAnswerError, match="85012NED: .*no title among 4 matches .*Nabij"):
+        with pytest.raises(
+            SourceAnswerError, match=r"85012NED: .*no title among 4 matches .*Nabij"
+        ):
             source.probe(table)
 
 

@@ -18,8 +18,8 @@ from btg.index.normalise import (
     min_max,
     percentile_rank,
     rank,
-    ratio_to_reference,
     rank_last_axis,
+    ratio_to_reference,
     sample_z,
 )
 from btg.index.transforms import denominate

@@ -105,7 +105,7 @@ class _Parser:
 
     def _take(self, expected: str | None = None) -> str:
         token = self._tokens.pop(0) if self._tokens else ""
-        if expected is not None and token != expected or not token:
+        if (expected is not None and token != expected) or not token:
             raise FilterError(400, f"expected {expected or 'more'}, found {token!r}")
         return token
 

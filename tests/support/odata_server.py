@@ -64,7 +64,7 @@ FaultKind = Literal[
     "page_short",  # the last row of this page is left out, the links stay
     "next_to",  # the link to the next page leads to ``location``
     "next_to_itself",  # the link to the next page leads to this page
-    "huge",  # ``size`` bytes of made-up rows, sent as a stream
+    "huge",  # ``size`` bytes of made-up rows, sent as a stream (with ``headers``)
     "bomb",  # ``size`` bytes that compress to next to nothing
     "number",  # ``value`` in place of the first figure of the page, as raw JSON (NaN, "x", true)
     "unknown_keys",  # every row has columns nobody asked for
@@ -201,7 +201,7 @@ class _HttpServer(ThreadingHTTPServer):
         """A client that goes away is no error of the service."""
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -239,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 payload = self._payload(request)
                 self._send(request, 200, _dump(payload, self.service.strike("number", request)))
-        except (FilterError, _Refusal) as refusal:
+        except (FilterError, _RefusalError) as refusal:
             error = {"odata.error": {"code": "", "message": {"lang": "nl", "value": str(refusal)}}}
             self._send(request, refusal.status, json.dumps(error).encode())
 
@@ -314,13 +314,13 @@ class _Handler(BaseHTTPRequestHandler):
         entities = self._entities(request)
         entity = DATA_ENTITY if request.entity == "$count" else request.entity
         if request.entity == "$count" and not service.can_count:
-            raise _Refusal(404, "Resource not found for the segment '$count'.")
+            raise _RefusalError(404, "Resource not found for the segment '$count'.")
         if entity == "UntypedDataSet" and entity not in entities:
             rows = [_untyped(row) for row in entities[DATA_ENTITY]]
         elif entity in entities:
             rows = entities[entity]
         else:
-            raise _Refusal(404, f"Resource not found for the segment {entity!r}.")
+            raise _RefusalError(404, f"Resource not found for the segment {entity!r}.")
         rows = self._filtered(request, entities, rows)
         select = [
             name.strip() for name in request.query.get("$select", "").split(",") if name.strip()
@@ -330,7 +330,7 @@ class _Handler(BaseHTTPRequestHandler):
         known = {str(row["Key"]) for row in entities["DataProperties"]} | {"ID"}
         unknown = [name for name in select if name not in known and entity.endswith("DataSet")]
         if unknown:
-            raise _Refusal(400, f"Could not find a property named {unknown[0]!r}.")
+            raise _RefusalError(400, f"Could not find a property named {unknown[0]!r}.")
         return [{name: row[name] for name in select if name in row} for row in rows]
 
     def _filtered(self, request: Request, entities: Entities, rows: list[Row]) -> list[Row]:
@@ -350,7 +350,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.service.strike("other_table", request):
             entities = next(v for k, v in self.service.store.items() if k != request.table)
         if entities is None:
-            raise _Refusal(404, f"Table {request.table!r} does not exist.")
+            raise _RefusalError(404, f"Table {request.table!r} does not exist.")
         return entities
 
     def _link(self, request: Request, skip: int) -> str:
@@ -375,7 +375,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif service.strike("html", request):
             self._send(request, 200, HTML, "text/html; charset=utf-8")
         elif fault := service.strike("huge", request):
-            self._send_huge(fault.size)
+            self._send_huge(fault)
         elif fault := service.strike("bomb", request):
             headers = {"Content-Encoding": "gzip"}
             self._send(request, 200, _bomb(fault.size), JSON_TYPE, headers, is_final=True)
@@ -413,24 +413,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._write(body[: len(body) // 2])
             self.close_connection = True
         elif fault := service.strike("drip", request):
-            for start in range(0, len(body), 200):
-                self._write(body[start : start + 200])
+            for start in range(0, len(body), 100):
+                self._write(body[start : start + 100])
                 if service.closing.wait(fault.seconds) or self.close_connection:
                     break
         else:
             self._write(body)
 
-    def _send_huge(self, size: int) -> None:
+    def _send_huge(self, fault: Fault) -> None:
         self.send_response(200)
         self.send_header("Content-Type", JSON_TYPE)
-        self.send_header("Connection", "close")
+        for name, value in {"Connection": "close", **fault.headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.close_connection = True
         row = json.dumps({"ID": 0, "filling": "x" * 900}).encode() + b","
         piece = row * 100
         self._write(b'{"value":[')
         sent = 0
-        while sent < size and not self.service.closing.is_set():
+        while sent < fault.size and not self.service.closing.is_set():
             if not self._write(piece):
                 return
             sent += len(piece)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.store import TOPICS
+
 from btg.catalogue.schema import Table
 from btg.settings import Settings
-from tests.support.store import TOPICS
 
 POPULATION, INCOME, WEALTH = (topic.path for topic in TOPICS)
 MEASURES = {"bevolking": POPULATION, "inkomen": INCOME, "vermogen": WEALTH}

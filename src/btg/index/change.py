@@ -270,7 +270,7 @@ def _two_sided_p(slope: FloatArray, error: FloatArray, freedom: FloatArray) -> F
     below = freedom * error * error
     total = below + squared
     ratio = np.divide(below, total, out=np.ones_like(total), where=total > 0)
-    p_value: FloatArray = betainc(freedom / 2.0, 0.5, ratio)
+    p_value = np.asarray(betainc(freedom / 2.0, 0.5, ratio), dtype=np.float64)
     return np.where(np.isnan(slope), np.nan, p_value)
 
 

@@ -108,6 +108,9 @@ def _cells(values: pl.DataFrame, hierarchy: Hierarchy) -> Cells:
         if column not in values.columns:
             raise IndexMethodError("missing in the values", setting=column)
     dated = values if "year" in values.columns else values.with_columns(year=pl.lit(0))
+    for column in ("region_code", "year", "indicator_id"):
+        if dated[column].null_count():
+            raise IndexMethodError("a key is null", setting=column)
     known = dated.filter(pl.col("value").is_not_null())
     regions = sorted(dated["region_code"].unique().to_list())
     years = sorted(dated["year"].unique().to_list())
@@ -309,6 +312,8 @@ def _fitted(
         chosen = [code for code in rows if code != centre_region]
         weights = None
     else:
+        if population["region_code"].is_duplicated().any():
+            raise IndexMethodError("a region occurs twice", setting="population")
         chosen = [str(code) for code in population["region_code"]]
         weights = population["population"].cast(pl.Float64).to_numpy()
     absent = [code for code in chosen if code not in rows]

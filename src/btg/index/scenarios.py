@@ -283,7 +283,8 @@ def monte_carlo_ranks(
     Every replication has one of the ``alternatives`` (complete normalised cells [n_regions, n],
     columns in the order of the hierarchy) and one of the ``aggregations``, each pair equally often
     and in random order, and draws, for the children of the ``perturbed`` dimensions, weights moved
-    by at most ``noise_share``. Replications with the same pair are computed together. Source: Saisana et al. (2005); COINr ``get_sensitivity``.
+    by at most ``noise_share``. Replications with the same pair are computed together.
+    Source: Saisana et al. (2005); COINr ``get_sensitivity``.
     """
     rng = np.random.default_rng(seed)
     pair = rng.permutation(np.arange(n_replications) % (len(alternatives) * len(aggregations)))

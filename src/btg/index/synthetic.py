@@ -39,7 +39,7 @@ def synthetic_inputs(
     values[-1] = np.nansum(weights * values[:-1], axis=0) / weights.sum(axis=0)
     is_municipality: BoolArray = np.arange(n_regions) < n_municipalities
     names = tuple(f"indicator_{i:02d}" for i in range(n_indicators))
-    codes = tuple(f"GM{i:04d}" for i in range(n_municipalities)) + ("NL01",)
+    codes = (*(f"GM{i:04d}" for i in range(n_municipalities)), "NL01")
     base = list(years).index(BASE_YEAR)
     nearest = values[:, base] + rng.normal(0.0, 0.05, values[:, base].shape)
     base_values = {"method": values[:, base].copy(), "nearest": nearest}

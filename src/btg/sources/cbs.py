@@ -39,7 +39,6 @@ T = TypeVar("T")
 Rows = list[dict[str, Any]]
 
 ENTITY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-MOST_CATALOGUE_PAGES = 50
 _ONE_CALL_AT_A_TIME = threading.Lock()
 
 
@@ -180,9 +179,7 @@ class _TableReader:
         rows: Rows = self._call(
             lambda client, host: client.get_table_list(select=columns, catalog_url=host)
         )
-        for _ in range(MOST_CATALOGUE_PAGES):
-            if self._guard.pending is None:
-                break
+        while self._guard.pending is not None:
             page = self._guard.send(requests.Request("GET", self._guard.pending).prepare())
             rows = rows + page.json()["value"]
         return rows
@@ -287,7 +284,7 @@ class _TableReader:
         listed = levels & {_code(row, "Key", default="")[:2] for row in received[geo]}
         absent = listed - {_code(row, geo)[:2] for row in rows}
         dropped = len(received[DATA_ENTITY]) - len(rows)
-        if absent and dropped or not rows:
+        if (absent and dropped) or not rows:
             self._require_all(geo, listed or levels, listed - absent)
         notes = [f"no rows of level {level}, which {geo} lists" for level in sorted(absent)]
         if dropped:
@@ -427,7 +424,7 @@ def _cbsodata(guard: Guard, use_https: bool) -> Iterator[Any]:
     """Lend out cbsodata with the guard for its session; all is put back, also after an error."""
     with _ONE_CALL_AT_A_TIME:
         with _root_logger_left_alone():
-            from cbsodata import cbsodata3 as client  # type: ignore[import-untyped]
+            from cbsodata import cbsodata3 as client
         session, its_logging = client.Session, client.logging
         client.logging = SimpleNamespace(info=lambda *_: None)
         https, options = client.options.use_https, client.options.requests

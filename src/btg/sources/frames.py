@@ -33,7 +33,7 @@ def figures(table_id: str, rows: Sequence[Row], wanted: Slice) -> pl.DataFrame:
     naming column and cell for a value that is not what DataProperties declares (also NaN and
     infinity, which Python's JSON reader lets through), and for a column that was not sent.
     """
-    types: dict[str, type[pl.DataType]] = {name: pl.String for name in wanted.dimensions}
+    types: dict[str, type[pl.DataType]] = dict.fromkeys(wanted.dimensions, pl.String)
     for topic in wanted.topics:
         types[topic.key] = _declared_type(table_id, topic.key, topic.datatype)
     _require_columns(table_id, rows, wanted)

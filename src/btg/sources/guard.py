@@ -17,7 +17,7 @@ import requests
 
 from btg.errors import SourceAnswerError
 from btg.sources.protocol import Progress
-from btg.sources.transport import Answer, PassingFault, Transport
+from btg.sources.transport import Answer, PassingError, Transport
 
 NEXT_LINK = "odata.nextLink"
 EXCERPT_CHARACTERS = 80
@@ -76,14 +76,14 @@ class Guard:
     def _page(self, answer: Answer, where: str) -> dict[str, Any]:
         """Return the page as an object with a list of rows under ``value``.
 
-        JSON that breaks off is a ``PassingFault``; anything else is final.
+        JSON that breaks off is a ``PassingError``; anything else is final.
         """
         try:
             page = json.loads(answer.body.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             excerpt = _excerpt(answer.body)
             if "json" in answer.content_type.lower() or excerpt.startswith("{"):
-                raise PassingFault(
+                raise PassingError(
                     f"the JSON is damaged after {len(answer.body):,} bytes ({error})",
                     is_answer=True,
                 ) from None

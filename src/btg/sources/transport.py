@@ -71,7 +71,7 @@ class Answer:
     body: bytes
 
 
-class PassingFault(Exception):
+class PassingError(Exception):
     """A fault that another attempt may cure; ``is_answer`` when the host did send something."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Transport:
     ) -> T:
         """Return ``read(answer)`` of the first sound answer of ``url``.
 
-        ``read`` raises ``PassingFault`` for a body that is damaged on the way. Raises
+        ``read`` raises ``PassingError`` for a body that is damaged on the way. Raises
         ``SourceUnreachableError`` or ``SourceAnswerError``, both naming table and ``where``.
         """
         url = self.allowed(url, where)
@@ -136,7 +136,7 @@ class Transport:
             try:
                 answer = self._follow(url, where)
                 value = read(answer)
-            except PassingFault as fault:
+            except PassingError as fault:
                 if attempt >= allowed_attempts:
                     self._give_up(fault, where, attempt)
                 self._pause(fault, where, attempt)
@@ -192,7 +192,7 @@ class Transport:
         )
 
     def _send(self, url: str, where: str) -> requests.Response:
-        """Return the response with its body unread; a failure is final or a ``PassingFault``."""
+        """Return the response with its body unread; a failure is final or a ``PassingError``."""
         read_timeout_s = min(self.limits.read_timeout_s, self._time_left(where))
         try:
             return self._session.send(
@@ -209,11 +209,11 @@ class Transport:
             self._host_is_down(f"no connection within {self.limits.connect_timeout_s:g} s")
         except failures.ReadTimeout:
             self._time_left(where)
-            raise PassingFault(f"no answer within {read_timeout_s:g} s") from None
+            raise PassingError(f"no answer within {read_timeout_s:g} s") from None
         except failures.ConnectionError as error:
             if _never_connected(error):
                 self._host_is_down(describe(_innermost(error)))
-            raise PassingFault(f"the connection broke ({_innermost(error)})") from None
+            raise PassingError(f"the connection broke ({_innermost(error)})") from None
         except (failures.RequestException, HTTPError) as error:
             self._refuse(where, f"not a usable HTTP exchange ({_innermost(error)})")
 
@@ -221,7 +221,7 @@ class Transport:
         """Return the whole body of a response with status 200, within bytes and time."""
         status = response.status_code
         if status == 429 or status >= 500:
-            raise PassingFault(
+            raise PassingError(
                 f"HTTP {status} {response.reason}",
                 status=status,
                 retry_after_s=_retry_after(response.headers.get("Retry-After")),
@@ -248,15 +248,15 @@ class Transport:
                 self._time_left(where)
                 chunks.append(chunk)
         except DecodeError:
-            raise PassingFault("the compressed body is damaged", is_answer=True) from None
+            raise PassingError("the compressed body is damaged", is_answer=True) from None
         except (HTTPError, OSError) as error:
             self._time_left(where)
-            raise PassingFault(
+            raise PassingError(
                 f"the body broke off after {size:,} bytes ({_innermost(error)})"
             ) from None
         return b"".join(chunks)
 
-    def _pause(self, fault: PassingFault, where: str, attempt: int) -> None:
+    def _pause(self, fault: PassingError, where: str, attempt: int) -> None:
         """Wait before the next attempt: growing, or as long as the service asks for."""
         delay_s = min(self.limits.first_delay_s * 2 ** (attempt - 1), self.limits.longest_delay_s)
         if fault.retry_after_s is not None:
@@ -271,7 +271,7 @@ class Transport:
         log.debug("%s: %s of %s; again in %.1f s", self.table, fault, where, delay_s)
         self._sleep(delay_s)
 
-    def _give_up(self, fault: PassingFault, where: str, attempts: int) -> NoReturn:
+    def _give_up(self, fault: PassingError, where: str, attempts: int) -> NoReturn:
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         if fault.is_answer:
             self._refuse(where, f"{fault}, after {times}")

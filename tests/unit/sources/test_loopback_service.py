@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import requests
-
 from tests.support import mutations as m
 from tests.support.odata_filter import FilterError, parse
 from tests.support.odata_server import ODataServer

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
+from tests.support import mutations as m
+from tests.support.store import DimensionSpec, TopicSpec, small_table
+from tests.support.tables import POPULATION, WEALTH, catalogue_table
 
 from btg.errors import CatalogueError, ContractError, SourceAnswerError
 from btg.sources import odata
 from btg.sources.cbs import newest_edition
-from tests.support import mutations as m
-from tests.support.store import DimensionSpec, TopicSpec, small_table
-from tests.support.tables import POPULATION, WEALTH, catalogue_table
 
 TABLE = "99001ned"
 
@@ -130,7 +130,7 @@ def test_of_two_tables_of_one_year_the_one_that_goes_on_wins() -> None:
 
 
 def test_two_tables_of_one_year_are_an_error_that_names_both() -> None:
-    with pytest.raises(SourceAnswerError, match="expected one title for 2026 .* found 1, 2"):
+    with pytest.raises(SourceAnswerError, match=r"expected one title for 2026 .* found 1, 2"):
         newest(edition("1", 2026), edition("2", 2026))
 
 

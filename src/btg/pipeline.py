@@ -1,0 +1,644 @@
+"""The stages of a refresh as plain functions: plan, fetch, accept, build, audit, diff, publish.
+
+The command line, cron and the Prefect flow call the same functions in the same order.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from btg import build, contracts, durable, publish, rebase, revisions, sqlrun, warehouse
+from btg.catalogue.loader import Catalogue
+from btg.catalogue.schema import Table
+from btg.errors import (
+    BtgError,
+    ContractError,
+    GateBlockedError,
+    PublishError,
+    SnapshotError,
+    SourceError,
+    SourceUnreachableError,
+    UsageError,
+)
+from btg.quality.findings import FINDING_SCHEMA, Finding, to_frame
+from btg.raw import Snapshot, SnapshotStore
+from btg.settings import Settings
+from btg.sources.protocol import Source
+from btg.state import RunState, is_older, load_state, save_state
+
+FULL_FETCH_DAYS = 7
+"""Silent corrections exist: at least this often the figures themselves are compared."""
+LOCK_WAIT_S = 60.0
+
+Action = Literal["fetch", "skip", "keep", "failed"]
+Outcome = Literal["published", "nothing_new", "blocked"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a refresh was asked to do."""
+
+    offline: bool = False
+    full: bool = False
+    only: str | None = None
+    as_of: datetime | None = None
+    command: str = "refresh"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do about one table, and why."""
+
+    source_id: str
+    table_id: str
+    action: Action
+    reason: str
+    is_due: bool = True
+    source_modified: str | None = None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came of fetching one table."""
+
+    table_id: str
+    result: Literal["accepted", "unchanged", "quarantined", "failed"]
+    message: str
+    snapshot_id: str | None = None
+    n_revised: int = 0
+
+
+@dataclass
+class RunReport:
+    """Everything that a run did, for the terminal, the run folder and the flow."""
+
+    run_id: str
+    started_at: str
+    command: str
+    decisions: list[Decision] = field(default_factory=list)
+    fetched: list[Fetched] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    stages_s: dict[str, float] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    exit_code: int = 0
+    message: str = ""
+    warnings: list[str] = field(default_factory=list)
+    database: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain data; passed checks are counted, failed ones listed."""
+        data = asdict(self)
+        data["n_checks"] = len(self.findings)
+        data["findings"] = [asdict(f) for f in self.findings if not f.is_passed]
+        return data
+
+
+class Workspace:
+    """What the stages of one run share: settings, catalogue, store, clock, and the clients."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.catalogue = catalogue
+        self.store = SnapshotStore(settings.raw_dir, settings.seed_raw_dir)
+        self.state: RunState = load_state(settings.runs_dir)
+        self.clock = clock
+        self.progress = progress or (lambda _: None)
+        started = clock()
+        self.report = RunReport(
+            run_id=started.strftime("%Y%m%dT%H%M%S_%f")[:-3],
+            started_at=started.isoformat(timespec="seconds"),
+            command="refresh",
+        )
+        self._sources: dict[str, Source] = {}
+        self._hosts: Any = None
+
+    @property
+    def run_id(self) -> str:
+        """Name of this run."""
+        return self.report.run_id
+
+    def now(self) -> str:
+        """Return the present moment, UTC, ISO."""
+        return self.clock().isoformat(timespec="seconds")
+
+    def source(self, table: Table) -> Source:
+        """Return the client of a table's service, made on first use and shared by its tables."""
+        from btg.sources.cbs import CbsSource
+        from btg.sources.hosts import HostState
+
+        service = self.catalogue.source(table.source_id).service
+        if self._hosts is None:
+            self._hosts = HostState()
+        if service not in self._sources:
+            url = {"cbs": self.settings.cbs_url, "dataderden": self.settings.dataderden_url}[service]
+            self._sources[service] = CbsSource(
+                url, self.settings, hosts=self._hosts, progress=self.progress
+            )
+        return self._sources[service]
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage into the report and tell the progress."""
+        self.progress(name)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.report.stages_s[name] = round(
+                self.report.stages_s.get(name, 0.0) + time.perf_counter() - start, 3
+            )
+
+
+def refresh(workspace: Workspace, options: Options) -> RunReport:
+    """Run every stage and return the report; the exit code is in it.
+
+    Expected failures end in the report (blocked, nothing usable); the published file is then as it
+    was. Only one run at a time works on the data folder; another waits for it.
+    """
+    warm_up = threading.Thread(target=_import_quality_library, daemon=True)
+    warm_up.start()
+    report = workspace.report
+    report.command = options.command
+    try:
+        with publish.only_one_run(workspace.settings, LOCK_WAIT_S):
+            workspace.state = load_state(workspace.settings.runs_dir)
+            adopt_seed(workspace)
+            for decision in plan(workspace, options):
+                if decision.action == "fetch":
+                    fetch(workspace, decision)
+            build_and_publish(workspace, options)
+            finish(workspace)
+    except BtgError as error:
+        report.outcome = "blocked"
+        report.exit_code = error.exit_code
+        report.message = str(error)
+        _save_report(workspace)
+    return report
+
+
+def adopt_seed(workspace: Workspace) -> None:
+    """Put the committed seed in use for every table that has nothing accepted yet."""
+    with workspace.stage("seed"):
+        for table in workspace.catalogue.used_tables():
+            workspace.store.adopt_seed(table)
+
+
+def plan(workspace: Workspace, options: Options) -> list[Decision]:
+    """Return the decision and its reason per table; asks the sources, writes nothing."""
+    known = {s.id for s in workspace.catalogue.sources}
+    if options.only is not None and options.only not in known:
+        raise UsageError(f"there is no source {options.only!r}; known: {', '.join(sorted(known))}")
+    with workspace.stage("plan"):
+        decisions = [
+            _decide(workspace, table, options) for table in workspace.catalogue.used_tables()
+        ]
+    workspace.report.decisions = decisions
+    return decisions
+
+
+def _decide(workspace: Workspace, table: Table, options: Options) -> Decision:
+    def decision(action: Action, reason: str, **more: Any) -> Decision:
+        return Decision(table.source_id, table.id, action, reason, **more)
+
+    if options.as_of is not None:
+        return decision("keep", "as known on a date: nothing is fetched", is_due=False)
+    if table.kind == "edition_file":
+        return decision("keep", f"edition file: btg import {table.source_id} FILE", is_due=False)
+    if options.only is not None and table.source_id != options.only:
+        return decision("keep", f"only {options.only} was asked for", is_due=False)
+    if options.offline:
+        return decision("keep", "offline", is_due=False)
+    workspace.progress(f"probe {table.id}")
+    try:
+        probe = workspace.source(table).probe(table)
+    except SourceError as error:
+        return decision("failed", str(error))
+    state = workspace.state.of(table.id)
+    if options.full:
+        return decision("fetch", "full refetch was asked for", source_modified=probe.modified)
+    if state.full_fetch_at is None:
+        return decision("fetch", "never fetched from the source", source_modified=probe.modified)
+    if state.problem == "quarantined":
+        return decision("fetch", "the last delivery was refused", source_modified=probe.modified)
+    if probe.modified != state.source_modified:
+        return decision(
+            "fetch",
+            f"changed at the source: {state.source_modified} -> {probe.modified}",
+            source_modified=probe.modified,
+        )
+    if is_older(state.full_fetch_at, workspace.clock(), FULL_FETCH_DAYS):
+        return decision(
+            "fetch",
+            f"unchanged, but the last full fetch is over {FULL_FETCH_DAYS} days old",
+            source_modified=probe.modified,
+        )
+    return decision("skip", f"unchanged since {probe.modified}", source_modified=probe.modified)
+
+
+def fetch(workspace: Workspace, decision: Decision) -> Fetched:
+    """Fetch one table whole, keep it, and accept or quarantine it; returns what came of it."""
+    catalogue = workspace.catalogue
+    table = catalogue.table(decision.table_id)
+    with workspace.stage("fetch"):
+        workspace.progress(f"fetch {table.id}")
+        try:
+            delivery = workspace.source(table).fetch(table)
+        except ContractError as error:
+            return _record(workspace, Fetched(table.id, "quarantined", str(error)))
+        except SourceError as error:
+            return _record(workspace, Fetched(table.id, "failed", str(error)))
+        snapshot = workspace.store.store(
+            table,
+            catalogue.source(table.source_id),
+            delivery,
+            retrieved_at=workspace.now(),
+            origin="fetched",
+            origin_note="",
+        )
+    return accept(workspace, table, snapshot, decision.source_modified or delivery.modified)
+
+
+def accept(
+    workspace: Workspace, table: Table, snapshot: Snapshot, source_modified: str | None
+) -> Fetched:
+    """Pass a stored snapshot through gate 1: put it in use, or quarantine it."""
+    store = workspace.store
+    with workspace.stage("accept"):
+        accepted = _accepted_or_none(store, table)
+        if accepted is not None and accepted.id == snapshot.id:
+            result = Fetched(table.id, "unchanged", "same figures as the last time", snapshot.id)
+            return _record(workspace, result, source_modified)
+        try:
+            notes = contracts.check_snapshot(workspace.catalogue, table, snapshot, accepted)
+        except ContractError as error:
+            store.quarantine(table, snapshot, workspace.now(), str(error), workspace.run_id)
+            return _record(workspace, Fetched(table.id, "quarantined", str(error), snapshot.id))
+        changed = put_in_use(workspace, table, snapshot, "; ".join(notes) or "passed gate 1")
+        result = Fetched(
+            table.id, "accepted", f"{changed} cells differ from the last", snapshot.id, changed
+        )
+        return _record(workspace, result, source_modified)
+
+
+def put_in_use(workspace: Workspace, table: Table, snapshot: Snapshot, reason: str) -> int:
+    """Accept a snapshot, keep its differences from the one before, and return their number."""
+    accepted = _accepted_or_none(workspace.store, table)
+    changed = revisions.empty_revisions()
+    if accepted is not None:
+        changed = revisions.compare(table, accepted, snapshot, workspace.run_id)
+    workspace.store.save_revisions(table, snapshot, changed)
+    workspace.store.accept(table, snapshot, workspace.now(), reason, workspace.run_id)
+    return changed.height
+
+
+def in_use(workspace: Workspace, as_of: datetime | None) -> list[build.TableInUse]:
+    """Return the snapshot of every table that serves the build (as known on a date)."""
+    result = []
+    for table in workspace.catalogue.used_tables():
+        if as_of is None:
+            snapshot = workspace.store.accepted(table)
+        else:
+            known = workspace.store.accepted_at(table, as_of)
+            if known is None:
+                raise SnapshotError(
+                    f"{table.source_id}/{table.id}: nothing was accepted yet on "
+                    f"{as_of.date().isoformat()}"
+                )
+            snapshot = known
+        result.append(build.TableInUse(table, snapshot))
+    return result
+
+
+def build_and_publish(workspace: Workspace, options: Options) -> None:
+    """Build all relations, pass gate 2 on the candidate file, and put it in place.
+
+    Nothing is built when the snapshots, the catalogue, the SQL and the state of the sources are
+    those of the published file.
+    """
+    settings, report = workspace.settings, workspace.report
+    publish.refuse_stale_wal(settings.database)
+    tables = in_use(workspace, options.as_of)
+    inputs_id = fingerprint(workspace, tables)
+    target = _target(settings, options)
+    if options.as_of is None and _is_current(workspace, inputs_id):
+        report.outcome = "nothing_new"
+        report.message = "nothing new: the published file is up to date"
+        report.database = str(target)
+        return
+    with workspace.stage("inputs"):
+        inputs = build.read_inputs(workspace.catalogue, tables)
+    con = warehouse.open_build()
+    try:
+        with workspace.stage("build"):
+            build_relations(workspace, con, inputs, tables)
+        candidate = _audited_candidate(workspace, con, options)
+        with workspace.stage("publish"):
+            if options.as_of is None:
+                publish.put_in_place(settings, candidate, workspace.run_id)
+                publish.write_parquet(settings, con, workspace.catalogue)
+                workspace.state = replace(
+                    workspace.state,
+                    published_run_id=workspace.run_id,
+                    published_inputs=inputs_id,
+                    published_at=workspace.now(),
+                )
+            else:
+                candidate.chmod(0o444)
+                candidate.replace(target)
+                durable.sync_folder(target.parent)
+    finally:
+        con.close()
+    report.outcome = "published"
+    report.message = f"published {target.name}"
+    report.database = str(target)
+
+
+def build_relations(
+    workspace: Workspace,
+    con: warehouse.Connection,
+    inputs: build.Inputs,
+    tables: Sequence[build.TableInUse],
+) -> None:
+    """Materialise every relation of the dictionary in the build database."""
+    catalogue = workspace.catalogue
+    build.load_inputs(con, catalogue, inputs, rebase.read_baseline(catalogue))
+    warehouse.load(con, "raw.source_state", source_states(workspace, inputs, tables))
+    models = build.run_models(con, workspace.settings.sql_dir)
+    warehouse.load(con, "meta.data_dictionary", publish.dictionary_frame(catalogue))
+    warehouse.load(con, "meta.lineage", lineage(catalogue, models))
+    warehouse.load(con, "meta.revision", _revisions(workspace, tables))
+    warehouse.load(con, "meta.check_result", pl.DataFrame(schema=FINDING_SCHEMA))
+    warehouse.load(con, "meta.run", _run_row(workspace, catalogue))
+
+
+def _audited_candidate(workspace: Workspace, con: warehouse.Connection, options: Options) -> Path:
+    """Write the candidate, audit exactly that file, and return it; raises if a gate blocks.
+
+    The findings are part of the file, so it is written again with them; its content is compared
+    with that of the file that was audited.
+    """
+    catalogue, report = workspace.catalogue, workspace.report
+    folder = workspace.settings.marts_dir / ".build"
+    _clear(folder)
+    with workspace.stage("write"):
+        candidate = publish.write_candidate(con, catalogue, folder, workspace.run_id)
+    with workspace.stage("gates"):
+        findings = audit(workspace, con, candidate)
+    report.findings = findings
+    blocking = [f for f in findings if f.blocks]
+    if blocking:
+        candidate.unlink(missing_ok=True)
+        raise GateBlockedError(
+            f"{len(blocking)} checks block publication, first: {blocking[0].message} "
+            f"({blocking[0].example}); the published file is unchanged"
+        )
+    with workspace.stage("write"):
+        audited = publish.content_hashes(candidate)
+        warehouse.load(con, "meta.check_result", to_frame(findings, workspace.run_id))
+        warehouse.load(con, "meta.run", _run_row(workspace, catalogue, options))
+        candidate = publish.write_candidate(con, catalogue, folder, workspace.run_id)
+        if not publish.same_content(audited, publish.content_hashes(candidate)):
+            raise PublishError("the file to publish differs from the one that was audited")
+    return candidate
+
+
+def audit(workspace: Workspace, con: warehouse.Connection, candidate: Path) -> list[Finding]:
+    """Return the findings of both gates: rules on inputs and candidate, audits, reconciliation."""
+    from btg.quality import audits, gx, reconcile, rules
+
+    catalogue = workspace.catalogue
+    figures = [t for t in catalogue.used_tables() if t.role == "figures"]
+    findings = gx.validate(con, [rules.snapshot_subject(catalogue, t) for t in figures])
+    findings += reconcile.reconcile(con)
+    published = warehouse.open_published(candidate)
+    try:
+        subjects = [rules.mart_subject(catalogue, name) for name in catalogue.dictionary.tables]
+        findings += gx.validate(published, subjects)
+        findings += audits.run_audits(published, audits.load_audits(workspace.settings.sql_dir))
+    finally:
+        published.close()
+    return findings
+
+
+def finish(workspace: Workspace) -> None:
+    """Set the exit code from the state of the sources, and save state and report."""
+    report = workspace.report
+    now = workspace.clock()
+    for table in workspace.catalogue.used_tables():
+        state, message = table_state(workspace, table, now)
+        if state in ("quarantined", "too_old"):
+            report.warnings.append(f"{table.source_id}/{table.id}: {message}")
+    failed = [d for d in report.decisions if d.action == "failed"]
+    failed_tables = [d.table_id for d in failed]
+    failed_tables += [f.table_id for f in report.fetched if f.result == "failed"]
+    if failed_tables:
+        reasons = [d.reason for d in failed]
+        reasons += [f.message for f in report.fetched if f.result == "failed"]
+        report.warnings.append(
+            f"{len(failed_tables)} tables could not be checked at the source; their last accepted "
+            f"figures serve. First: {reasons[0]}"
+        )
+    if report.warnings and report.exit_code == 0:
+        report.exit_code = 4
+    for decision in report.decisions:
+        if decision.action == "failed":
+            workspace.state = workspace.state.with_table(
+                decision.table_id, failed_at=workspace.now(), message=decision.reason
+            )
+        elif decision.action == "skip":
+            workspace.state = workspace.state.with_table(
+                decision.table_id, checked_at=workspace.now(), failed_at=None, message=""
+            )
+    save_state(workspace.settings.runs_dir, workspace.state)
+    _save_report(workspace)
+
+
+def table_state(workspace: Workspace, table: Table, now: datetime) -> tuple[str, str]:
+    """Return state and message of a table: seed, current, quarantined or too_old."""
+    state = workspace.state.of(table.id)
+    if state.problem == "quarantined":
+        return "quarantined", state.message
+    snapshot = _accepted_or_none(workspace.store, table)
+    if snapshot is None:
+        return "broken", "no accepted snapshot"
+    checked = state.checked_at or str(snapshot.manifest["retrieved_at"])
+    if is_older(checked, now, table.max_age_days):
+        return "too_old", f"last good check {checked[:10]}, at most {table.max_age_days} days allowed"
+    return ("seed" if snapshot.manifest["origin"] == "seed" else "current"), ""
+
+
+def source_states(
+    workspace: Workspace, inputs: build.Inputs, tables: Sequence[build.TableInUse]
+) -> pl.DataFrame:
+    """Return one row per table in use for meta.source."""
+    newest = dict(
+        inputs.cell.filter(pl.col("value").is_not_null())
+        .group_by("table_id")
+        .agg(pl.col("year").max())
+        .iter_rows()
+    )
+    now = workspace.clock()
+    rows = []
+    for item in tables:
+        table, snapshot = item.table, item.snapshot
+        source = workspace.catalogue.source(table.source_id)
+        state, message = table_state(workspace, table, now)
+        year = newest.get(table.id)
+        log = [e for e in workspace.store.log(table) if e["snapshot_id"] == snapshot.id]
+        rows.append(
+            {
+                "source_id": source.id,
+                "source_name": source.name,
+                "table_id": table.id,
+                "title": table.title,
+                "state": state,
+                "state_message": message,
+                "checked_at": workspace.state.of(table.id).checked_at,
+                "changed_at": str(log[-1]["at"]) if log else None,
+                "source_modified": str(snapshot.manifest["source_modified"]),
+                "period_max": None if year is None else str(year),
+                "max_age_days": table.max_age_days,
+                "snapshot_id": snapshot.id,
+                "origin": str(snapshot.manifest["origin"]),
+                "licence": source.licence,
+                "attribution": source.attribution,
+                "landing_page": table.landing_page,
+                "note": table.note,
+            }
+        )
+    text = ("checked_at", "changed_at", "period_max", "landing_page")
+    return pl.DataFrame(rows, schema_overrides=dict.fromkeys(text, pl.String))
+
+
+def lineage(catalogue: Catalogue, models: Sequence[sqlrun.Model]) -> pl.DataFrame:
+    """Return meta.lineage: what every relation reads, and the topics behind the indicators."""
+    rows = [
+        {"table_name": model.relation, "column_name": "*", "reads_from": name}
+        for model in models
+        for name in sorted(model.reads)
+    ]
+    for indicator in catalogue.indicators:
+        table = catalogue.table(indicator.numerator.table)
+        measure = next(m for m in table.measures if m.id == indicator.numerator.measure)
+        topic = " / ".join(measure.path)
+        rows.append(
+            {
+                "table_name": "marts.indicator_score",
+                "column_name": f"value[{indicator.id}]",
+                "reads_from": f"{table.source_id}:{table.id}:{topic}",
+            }
+        )
+    return pl.DataFrame(rows).unique().sort("table_name", "column_name", "reads_from")
+
+
+def fingerprint(workspace: Workspace, tables: Sequence[build.TableInUse]) -> str:
+    """Return a hash of all that decides what the published file says about the region."""
+    digest = hashlib.sha256(version("btg").encode())
+    for item in tables:
+        digest.update(item.snapshot.id.encode())
+        digest.update("|".join(table_state(workspace, item.table, workspace.clock())).encode())
+    for folder in (workspace.catalogue.directory, workspace.settings.sql_dir):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".yml", ".csv", ".sql"):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_current(workspace: Workspace, inputs_id: str) -> bool:
+    return workspace.settings.database.exists() and workspace.state.published_inputs == inputs_id
+
+
+def _target(settings: Settings, options: Options) -> Path:
+    if options.as_of is None:
+        return settings.database
+    return settings.marts_dir / f"btg_as_of_{options.as_of.date().isoformat()}.duckdb"
+
+
+def _accepted_or_none(store: SnapshotStore, table: Table) -> Snapshot | None:
+    return store.accepted(table) if store.has_accepted(table) else None
+
+
+def _record(workspace: Workspace, result: Fetched, source_modified: str | None = None) -> Fetched:
+    workspace.report.fetched.append(result)
+    now = workspace.now()
+    changes: dict[str, Any] = {}
+    if result.result in ("accepted", "unchanged"):
+        changes = {
+            "checked_at": now,
+            "full_fetch_at": now,
+            "failed_at": None,
+            "problem": None,
+            "message": "",
+            "source_modified": source_modified,
+        }
+        if result.result == "accepted":
+            changes["changed_at"] = now
+    elif result.result == "quarantined":
+        changes = {"problem": "quarantined", "message": result.message, "failed_at": now}
+    else:
+        changes = {"failed_at": now, "message": result.message}
+    workspace.state = workspace.state.with_table(result.table_id, **changes)
+    save_state(workspace.settings.runs_dir, workspace.state)
+    return result
+
+
+def _revisions(workspace: Workspace, tables: Sequence[build.TableInUse]) -> pl.DataFrame:
+    frames = [workspace.store.revisions(item.table, item.snapshot) for item in tables]
+    return pl.concat([revisions.empty_revisions(), *(f for f in frames if f.height)])
+
+
+def _run_row(
+    workspace: Workspace, catalogue: Catalogue, options: Options | None = None
+) -> pl.DataFrame:
+    report = workspace.report
+    as_of = options.as_of.date().isoformat() if options is not None and options.as_of else None
+    row = {
+        "run_id": report.run_id,
+        "started_at": datetime.fromisoformat(report.started_at).replace(tzinfo=None),
+        "finished_at": workspace.clock().replace(tzinfo=None),
+        "command": report.command,
+        "outcome": "published",
+        "exit_code": report.exit_code,
+        "message": report.message,
+        "btg_version": version("btg"),
+        "method_version": catalogue.method.method_version,
+        "as_of_date": as_of,
+    }
+    return pl.DataFrame([row], schema_overrides={"as_of_date": pl.String})
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a killed run left in the build folder."""
+    for path in folder.glob("*"):
+        path.unlink(missing_ok=True)
+
+
+def _save_report(workspace: Workspace) -> None:
+    path = workspace.settings.runs_dir / f"run_{workspace.run_id}.json"
+    durable.write_json(path, workspace.report.as_json())
+
+
+def _import_quality_library() -> None:
+    """Load the slow library while the network and the build are busy."""
+    from btg.quality import gx
+
+    gx.import_library()
+
+
+__all__ = ["Options", "RunReport", "SourceUnreachableError", "Workspace", "plan", "refresh"]

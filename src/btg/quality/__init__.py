@@ -1,0 +1,1 @@
+"""The two gates: rules from the catalogue, audits in SQL, findings in one form."""
