@@ -6,7 +6,7 @@ The command line, cron and the Prefect flow call the same functions in the same 
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -334,12 +334,16 @@ def build_and_publish(workspace: Workspace, options: Options) -> None:
     settings, report = workspace.settings, workspace.report
     publish.refuse_stale_wal(settings.database)
     tables = in_use(workspace, options.as_of)
-    inputs_id = fingerprint(workspace, tables)
+    inputs_id, sources_id = fingerprint(workspace, tables), sources_fingerprint(workspace, tables)
     target = _target(settings, options)
+    report.database = str(target)
     if options.as_of is None and _is_current(workspace, inputs_id):
-        report.outcome = "nothing_new"
-        report.message = "nothing new: the published file is up to date"
-        report.database = str(target)
+        if workspace.state.published_sources == sources_id:
+            report.outcome = "nothing_new"
+            report.message = "nothing new: the published file is up to date"
+            return
+        _publish_source_state(workspace, tables)
+        _note_published(workspace, inputs_id, sources_id)
         return
     with workspace.stage("inputs"):
         inputs = build.read_inputs(workspace.catalogue, tables)
@@ -352,12 +356,7 @@ def build_and_publish(workspace: Workspace, options: Options) -> None:
             if options.as_of is None:
                 publish.put_in_place(settings, candidate, workspace.run_id)
                 publish.write_parquet(settings, con, workspace.catalogue)
-                workspace.state = replace(
-                    workspace.state,
-                    published_run_id=workspace.run_id,
-                    published_inputs=inputs_id,
-                    published_at=workspace.now(),
-                )
+                _note_published(workspace, inputs_id, sources_id)
             else:
                 candidate.chmod(0o444)
                 candidate.replace(target)
@@ -366,7 +365,31 @@ def build_and_publish(workspace: Workspace, options: Options) -> None:
         con.close()
     report.outcome = "published"
     report.message = f"published {target.name}"
-    report.database = str(target)
+
+
+def _publish_source_state(workspace: Workspace, tables: Sequence[build.TableInUse]) -> None:
+    """Publish the same figures with a new meta.source: only the state of a source changed."""
+    with workspace.stage("publish"):
+        candidate = publish.copy_published(workspace.settings, workspace.run_id)
+        stamps = {
+            "meta.source": stamped_source_states(workspace, tables),
+            "meta.run": _run_row(workspace, workspace.catalogue),
+        }
+        publish.restamp(candidate, stamps)
+        publish.put_in_place(workspace.settings, candidate, workspace.run_id)
+    workspace.report.outcome = "published"
+    workspace.report.message = "same figures, published with the new state of the sources"
+
+
+def _note_published(workspace: Workspace, inputs_id: str, sources_id: str) -> None:
+    workspace.state = replace(
+        workspace.state,
+        published_run_id=workspace.run_id,
+        published_inputs=inputs_id,
+        published_sources=sources_id,
+        published_at=workspace.now(),
+    )
+    save_state(workspace.settings.runs_dir, workspace.state)
 
 
 def build_relations(
@@ -378,7 +401,8 @@ def build_relations(
     """Materialise every relation of the dictionary in the build database."""
     catalogue = workspace.catalogue
     build.load_inputs(con, catalogue, inputs, rebase.read_baseline(catalogue))
-    warehouse.load(con, "raw.source_state", source_states(workspace, inputs, tables))
+    states = source_states(workspace, tables, newest_periods(inputs))
+    warehouse.load(con, "raw.source_state", states)
     models = build.run_models(con, workspace.settings.sql_dir)
     warehouse.load(con, "meta.data_dictionary", publish.dictionary_frame(catalogue))
     warehouse.load(con, "meta.lineage", lineage(catalogue, models))
@@ -390,8 +414,7 @@ def build_relations(
 def _audited_candidate(workspace: Workspace, con: warehouse.Connection, options: Options) -> Path:
     """Write the candidate, audit exactly that file, and return it; raises if a gate blocks.
 
-    The findings are part of the file, so it is written again with them; its content is compared
-    with that of the file that was audited.
+    The findings are then written into it; its content is compared with what was audited.
     """
     catalogue, report = workspace.catalogue, workspace.report
     folder = workspace.settings.marts_dir / ".build"
@@ -409,12 +432,11 @@ def _audited_candidate(workspace: Workspace, con: warehouse.Connection, options:
             f"({blocking[0].example}); the published file is unchanged"
         )
     with workspace.stage("write"):
-        audited = publish.content_hashes(candidate)
-        warehouse.load(con, "meta.check_result", to_frame(findings, workspace.run_id))
-        warehouse.load(con, "meta.run", _run_row(workspace, catalogue, options))
-        candidate = publish.write_candidate(con, catalogue, folder, workspace.run_id)
-        if not publish.same_content(audited, publish.content_hashes(candidate)):
-            raise PublishError("the file to publish differs from the one that was audited")
+        stamps = {
+            "meta.check_result": to_frame(findings, workspace.run_id),
+            "meta.run": _run_row(workspace, catalogue, options),
+        }
+        publish.restamp(candidate, stamps)
     return candidate
 
 
@@ -484,22 +506,15 @@ def table_state(workspace: Workspace, table: Table, now: datetime) -> tuple[str,
 
 
 def source_states(
-    workspace: Workspace, inputs: build.Inputs, tables: Sequence[build.TableInUse]
+    workspace: Workspace, tables: Sequence[build.TableInUse], period_max: Mapping[str, str]
 ) -> pl.DataFrame:
-    """Return one row per table in use for meta.source."""
-    newest = dict(
-        inputs.cell.filter(pl.col("value").is_not_null())
-        .group_by("table_id")
-        .agg(pl.col("year").max())
-        .iter_rows()
-    )
+    """Return one row per table in use for meta.source; ``period_max`` is by table."""
     now = workspace.clock()
     rows = []
     for item in tables:
         table, snapshot = item.table, item.snapshot
         source = workspace.catalogue.source(table.source_id)
         state, message = table_state(workspace, table, now)
-        year = newest.get(table.id)
         log = [e for e in workspace.store.log(table) if e["snapshot_id"] == snapshot.id]
         rows.append(
             {
@@ -512,7 +527,7 @@ def source_states(
                 "checked_at": workspace.state.of(table.id).checked_at,
                 "changed_at": str(log[-1]["at"]) if log else None,
                 "source_modified": str(snapshot.manifest["source_modified"]),
-                "period_max": None if year is None else str(year),
+                "period_max": period_max.get(table.id),
                 "max_age_days": table.max_age_days,
                 "snapshot_id": snapshot.id,
                 "origin": str(snapshot.manifest["origin"]),
@@ -524,6 +539,28 @@ def source_states(
         )
     text = ("checked_at", "changed_at", "period_max", "landing_page")
     return pl.DataFrame(rows, schema_overrides=dict.fromkeys(text, pl.String))
+
+
+def stamped_source_states(
+    workspace: Workspace, tables: Sequence[build.TableInUse]
+) -> pl.DataFrame:
+    """Return meta.source anew for a file whose figures stay, typed as published."""
+    con = warehouse.open_published(workspace.settings.database)
+    try:
+        known = dict(warehouse.rows(con, "select table_id, period_max from meta.source"))
+    finally:
+        con.close()
+    moments = [
+        pl.col(c).str.to_datetime(time_zone="UTC").dt.replace_time_zone(None)
+        for c in ("checked_at", "changed_at")
+    ]
+    return source_states(workspace, tables, known).with_columns(moments)
+
+
+def newest_periods(inputs: build.Inputs) -> dict[str, str]:
+    """Return the last year with a figure, by table."""
+    frame = inputs.cell.filter(pl.col("value").is_not_null()).group_by("table_id")
+    return {table: str(year) for table, year in frame.agg(pl.col("year").max()).iter_rows()}
 
 
 def lineage(catalogue: Catalogue, models: Sequence[sqlrun.Model]) -> pl.DataFrame:
@@ -552,12 +589,17 @@ def fingerprint(workspace: Workspace, tables: Sequence[build.TableInUse]) -> str
     digest = hashlib.sha256(version("btg").encode())
     for item in tables:
         digest.update(item.snapshot.id.encode())
-        digest.update("|".join(table_state(workspace, item.table, workspace.clock())).encode())
     for folder in (workspace.catalogue.directory, workspace.settings.sql_dir):
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".yml", ".csv", ".sql"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def sources_fingerprint(workspace: Workspace, tables: Sequence[build.TableInUse]) -> str:
+    """Return a hash of the state of the sources; a failed check alone does not change it."""
+    states = ["|".join(table_state(workspace, t.table, workspace.clock())) for t in tables]
+    return hashlib.sha256("\n".join(states).encode()).hexdigest()
 
 
 def _is_current(workspace: Workspace, inputs_id: str) -> bool:

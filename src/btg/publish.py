@@ -72,6 +72,39 @@ def same_content(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     return all(one.get(name) == other.get(name) for name in relevant)
 
 
+def restamp(candidate: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Replace the rows of some tables in a file that is not published yet; the rest stays.
+
+    For tables that say how a file was made (``VOLATILE``); raises ``PublishError`` on any other,
+    and if the content of the others would change.
+    """
+    if not tables.keys() <= VOLATILE:
+        raise PublishError(f"only {sorted(VOLATILE)} may be written after the audit")
+    before = content_hashes(candidate)
+    candidate.chmod(0o644)
+    con = warehouse.open_candidate(candidate)
+    try:
+        for name, content in tables.items():
+            columns = ", ".join(_quoted(c) for c in content.columns)
+            con.register("incoming", content.to_arrow())
+            con.execute(f"delete from {name}")
+            con.execute(f"insert into {name} ({columns}) select {columns} from incoming")
+            con.unregister("incoming")
+        con.execute("checkpoint")
+    finally:
+        con.close()
+    durable.sync_file(candidate)
+    if not same_content(before, content_hashes(candidate)):
+        raise PublishError("the file to publish differs from the one that was audited")
+
+
+def copy_published(settings: Settings, run_id: str) -> Path:
+    """Return a copy of the published file in ``.build/``, to be given new stamps."""
+    path = settings.marts_dir / ".build" / f"{run_id}.duckdb"
+    durable.write_bytes(path, settings.database.read_bytes())
+    return path
+
+
 def put_in_place(settings: Settings, candidate: Path, run_id: str) -> None:
     """Make the candidate the published file; the one before goes to ``history/``."""
     target = settings.database

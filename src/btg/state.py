@@ -33,6 +33,7 @@ class RunState:
     tables: dict[str, TableState] = field(default_factory=dict)
     published_run_id: str | None = None
     published_inputs: str | None = None
+    published_sources: str | None = None
     published_at: str | None = None
 
     def of(self, table_id: str) -> TableState:

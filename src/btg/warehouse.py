@@ -49,6 +49,15 @@ def open_published(path: Path) -> Connection:
         raise PublishError(f"{path.name} cannot be opened read-only: {error}") from None
 
 
+def open_candidate(path: Path) -> Connection:
+    """Return a read-write connection to a file in ``.build/``; never to the published one."""
+    if path.parent.name != ".build":
+        raise PublishError(
+            f"{path.name} is not a candidate: the published file is never opened to write"
+        )
+    return duckdb.connect(str(path))
+
+
 def rows(
     con: Connection, sql: str, params: Mapping[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:

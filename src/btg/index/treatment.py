@@ -103,9 +103,8 @@ def choose_transform(
         column, label = values[:, position : position + 1], Labels(labels.regions, [name])
         fitting = [c for c in candidates if _passes(column, c, estimator, label)]
         if not fitting:
-            raise IndexMethodError(
-                f"none of {list(candidates)} passes the JRC rule", indicator=name
-            )
+            tried = ", ".join(candidates)
+            raise IndexMethodError(f"none of {tried} passes the JRC rule", indicator=name)
         chosen.append(fitting[0])
     return chosen
 

@@ -59,9 +59,7 @@ def test_goalposts_with_and_without_caps_and_polarity() -> None:
 
 def test_min_max_on_a_fixed_reference_may_leave_the_range() -> None:
     reference = np.array([[4.0], [6.0]])
-    np.testing.assert_allclose(
-        min_max(X, reference=reference)[:, 0], [-100.0, 0.0, 100.0, 200.0]
-    )
+    np.testing.assert_allclose(min_max(X, reference=reference)[:, 0], [-100.0, 0.0, 100.0, 200.0])
     np.testing.assert_allclose(min_max(X, polarity=-1.0)[:, 0], [100, 200 / 3, 100 / 3, 0])
 
 

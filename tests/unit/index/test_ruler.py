@@ -83,5 +83,5 @@ def test_the_stored_ruler_comes_back_in_the_order_asked() -> None:
         ruler_from_frame(stored, ["a", "c"])
     with pytest.raises(MethodError, match="twice"):
         ruler_from_frame(pl.concat([stored, stored]), names)
-    with pytest.raises(MethodError, match=r"'a'.*not above 0"):
+    with pytest.raises(MethodError, match=r"'b'.*not above 0"):
         ruler_from_frame(stored.with_columns(s=pl.lit(0.0)), names)
