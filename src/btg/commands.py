@@ -1,0 +1,342 @@
+"""What each command does: calls the stages, prints the result, returns the exit code."""
+
+import json
+import sys
+from argparse import Namespace
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any
+
+from btg import terminal
+from btg.catalogue.loader import Catalogue, load_catalogue
+from btg.catalogue.schema import Table
+from btg.errors import UsageError
+from btg.pipeline import Options, RunReport, Workspace
+from btg.settings import load_settings
+
+
+def refresh(arguments: Namespace) -> int:
+    """Run all stages; print a readable summary of the published index."""
+    from btg import pipeline, summary
+
+    settings, catalogue = load_settings(), load_catalogue()
+    if arguments.only and arguments.offline:
+        raise UsageError("--only names a source to ask, --offline asks none: give one of them")
+    options = Options(
+        offline=arguments.offline,
+        full=arguments.full,
+        only=arguments.only,
+        as_of=_date(arguments.as_of),
+    )
+    with terminal.progress(quiet=arguments.json) as tell:
+        workspace = Workspace(settings, catalogue, progress=tell)
+        report = pipeline.refresh(workspace, options)
+    if arguments.json:
+        _print_json(report.as_json())
+        return report.exit_code
+    if report.outcome != "blocked" and report.database:
+        summary.show(Path(report.database), catalogue)
+    _say(report)
+    return report.exit_code
+
+
+def plan(arguments: Namespace) -> int:
+    """Print the decision and its reason per table; writes nothing."""
+    from btg import pipeline
+
+    workspace = Workspace(load_settings(), load_catalogue())
+    options = Options(offline=arguments.offline, full=arguments.full, only=arguments.only)
+    decisions = pipeline.plan(workspace, options)
+    failed = [d for d in decisions if d.action == "failed"]
+    if arguments.json:
+        _print_json([d.__dict__ for d in decisions])
+    else:
+        terminal.table(
+            ["source", "table", "decision", "reason"],
+            [[d.source_id, d.table_id, d.action, d.reason] for d in decisions],
+        )
+        n = sum(d.action == "fetch" for d in decisions)
+        print(f"plan: {n} to fetch, {len(failed)} not reachable, {len(decisions)} tables")
+    return 4 if failed else 0
+
+
+def status(arguments: Namespace) -> int:
+    """Print state and freshness of every table, and of the published file."""
+    from btg import freshness
+
+    rows, published = freshness.status(load_settings(), load_catalogue(), datetime.now(UTC))
+    bad = [r for r in rows if r["state"] in ("quarantined", "too_old", "broken")]
+    if arguments.json:
+        _print_json({"tables": rows, "published": published})
+        return 4 if bad else 0
+    terminal.table(
+        ["source", "table", "state", "checked", "changed", "at source", "last period", "max age"],
+        [
+            [r["source_id"], r["table_id"], r["state"], _day(r["checked_at"]), _day(r["changed_at"]),
+             _day(r["source_modified"]), r["period_max"] or "", f"{r['max_age_days']} d"]
+            for r in rows
+        ],
+        colour_column=2,
+    )  # fmt: skip
+    for row in bad:
+        print(f"  {row['source_id']}/{row['table_id']}: {row['message']}")
+    file = published["database"] if published["exists"] else "nothing published yet"
+    print(
+        f"status: {len(rows)} tables, {len(bad)} need attention; {file}"
+        + (f", run {published['run_id']}" if published["run_id"] else "")
+    )
+    return 4 if bad else 0
+
+
+def check(arguments: Namespace) -> int:
+    """Check catalogue, SQL, a build from the seed, both gates, golden figures and docs."""
+    from btg.quality import check as quality_check
+
+    with terminal.progress(quiet=arguments.json) as tell:
+        result = quality_check.run(load_settings(), tell, update_golden=arguments.update_golden)
+    if arguments.json:
+        _print_json(result.as_json())
+    elif arguments.format == "github":
+        for line in result.as_github():
+            print(line)
+    else:
+        for line in result.as_text():
+            print(line)
+    return result.exit_code
+
+
+def explain(arguments: Namespace) -> int:
+    """Print the chain from an index row to the raw cell."""
+    from btg import explanation
+
+    chain = explanation.explain(
+        load_settings(), load_catalogue(), arguments.region, arguments.year, arguments.item
+    )
+    if arguments.json:
+        _print_json(chain)
+    else:
+        for line in explanation.as_text(chain):
+            print(line)
+    return 0
+
+
+def import_file(arguments: Namespace) -> int:
+    """Take in an edition file: read under its contract, keep, pass gate 1, put in use."""
+    from btg import pipeline, publish
+    from btg.sources.files import EditionFileSource
+
+    settings, catalogue = load_settings(), load_catalogue()
+    table = _edition_table(catalogue, arguments.source, arguments.table)
+    path = Path(arguments.file)
+    if not path.is_file():
+        raise UsageError(f"there is no file {arguments.file}")
+    workspace = Workspace(settings, catalogue)
+    with publish.only_one_run(settings, pipeline.LOCK_WAIT_S):
+        pipeline.adopt_seed(workspace)
+        delivery = EditionFileSource(path).fetch(table)
+        snapshot = workspace.store.store(
+            table,
+            catalogue.source(table.source_id),
+            delivery,
+            retrieved_at=workspace.now(),
+            origin="imported",
+            origin_note=f"imported from {path.name}",
+        )
+        result = pipeline.accept(workspace, table, snapshot, delivery.modified)
+    code = 3 if result.result == "quarantined" else 0
+    if arguments.json:
+        _print_json(result.__dict__ | {"exit_code": code})
+    else:
+        print(f"import {table.source_id}/{table.id}: {result.result}: {result.message}")
+        if result.result == "accepted":
+            print("next: btg refresh --offline publishes it")
+    return code
+
+
+def raw(arguments: Namespace) -> int:
+    """List, verify or accept raw snapshots."""
+    from btg import pipeline, publish
+
+    settings, catalogue = load_settings(), load_catalogue()
+    workspace = Workspace(settings, catalogue)
+    store, tables = workspace.store, catalogue.used_tables()
+    if arguments.action == "list":
+        rows = [
+            [t.source_id, t.id, s.id, s.manifest["origin"], str(s.manifest["retrieved_at"])[:16],
+             "in use" if store.has_accepted(t) and store.accepted(t).id == s.id else ""]
+            for t in tables
+            for s in store.all(t)
+        ]  # fmt: skip
+        if arguments.json:
+            _print_json([dict(zip(["source_id", "table_id", "snapshot_id", "origin", "retrieved_at",
+                                   "use"], r, strict=True)) for r in rows])  # fmt: skip
+        else:
+            terminal.table(["source", "table", "snapshot", "origin", "received", ""], rows)
+            print(f"raw: {len(rows)} snapshots of {len(tables)} tables")
+        return 0
+    if arguments.action == "verify":
+        faults = [fault for t in tables for fault in store.verify(t)]
+        if arguments.json:
+            _print_json({"faults": faults})
+        else:
+            for fault in faults:
+                print(fault)
+            print(f"raw: {len(faults)} faults")
+        return 3 if faults else 0
+    if not arguments.snapshot or not arguments.reason:
+        raise UsageError("raw accept needs a snapshot id and --reason: it is recorded")
+    table = _table_of_snapshot(catalogue, arguments.snapshot)
+    with publish.only_one_run(settings, pipeline.LOCK_WAIT_S):
+        snapshot = store.get(table, arguments.snapshot)
+        changed = pipeline.put_in_use(workspace, table, snapshot, f"by hand: {arguments.reason}")
+        workspace.state = workspace.state.with_table(
+            table.id, problem=None, message="", checked_at=workspace.now()
+        )
+        pipeline.save_state(settings.runs_dir, workspace.state)
+    if arguments.json:
+        _print_json({"accepted": snapshot.id, "n_revised": changed})
+    else:
+        print(f"raw: accepted {snapshot.id} ({changed} cells differ); btg refresh --offline publishes")
+    return 0
+
+
+def diff(arguments: Namespace) -> int:
+    """Print what publishing now would change, flipped directions of change first."""
+    from btg import difference
+
+    result = difference.against_published(load_settings(), load_catalogue())
+    if arguments.json:
+        _print_json(result.as_json())
+    else:
+        for line in result.as_text():
+            print(line)
+    return 0
+
+
+def rollback(arguments: Namespace) -> int:
+    """Put a file of the history back, and log it."""
+    from btg import pipeline, publish
+
+    settings = load_settings()
+    with publish.only_one_run(settings, pipeline.LOCK_WAIT_S):
+        chosen = publish.rollback(settings, arguments.run)
+        pipeline.note_rollback(Workspace(settings, load_catalogue()), chosen.name)
+    if arguments.json:
+        _print_json({"restored": chosen.name})
+    else:
+        print(f"rollback: {chosen.name} is the published file again; the next refresh builds anew")
+    return 0
+
+
+def rebase(arguments: Namespace) -> int:
+    """Compute the ruler of the catalogue's method version and freeze it."""
+    from btg import build, pipeline, warehouse
+    from btg import rebase as ruler
+
+    catalogue = load_catalogue()
+    workspace = Workspace(load_settings(), catalogue)
+    pipeline.adopt_seed(workspace)
+    inputs = build.read_inputs(catalogue, pipeline.in_use(workspace, None))
+    con = warehouse.open_build()
+    build.load_inputs(con, catalogue, inputs, ruler.empty_baseline())
+    build.run_models(con, workspace.settings.sql_dir, ["intermediate.indicator_value"])
+    frame = ruler.compute_baseline(con, catalogue)
+    con.close()
+    if not arguments.dry_run:
+        ruler.write_baseline(catalogue, frame, arguments.reason, workspace.now())
+    if arguments.json:
+        _print_json(frame.to_dicts())
+    else:
+        terminal.table(
+            ["indicator", "transform", "m", "s", "municipalities", "base years"],
+            [[r["indicator_id"], r["transform"], f"{r['m']:.4f}", f"{r['s']:.4f}", str(r["n_units"]),
+              r["base_years"]] for r in frame.to_dicts()],
+        )  # fmt: skip
+        done = "not written (dry run)" if arguments.dry_run else "frozen"
+        print(f"rebase: ruler {catalogue.method.method_version}, {frame.height} indicators, {done}")
+    return 0
+
+
+def bench(arguments: Namespace) -> int:
+    """Measure the stages of an offline refresh, and the start of the program."""
+    from btg import bench as measure
+
+    result = measure.run(load_settings(), arguments.rounds)
+    if arguments.json:
+        _print_json(result)
+    else:
+        terminal.table(
+            ["what", "seconds (median)", "minimum", "maximum"],
+            [[r["what"], f"{r['median']:.2f}", f"{r['minimum']:.2f}", f"{r['maximum']:.2f}"]
+             for r in result["timings"]],
+        )  # fmt: skip
+        print(f"bench: {arguments.rounds} rounds, peak memory {result['peak_mb']:.0f} MB")
+    return 0
+
+
+def sources(arguments: Namespace) -> int:
+    """Probe every declared id and key at the source."""
+    from btg import verification
+
+    rows = verification.verify(load_settings(), load_catalogue(), arguments.only)
+    bad = [r for r in rows if r["result"] != "ok"]
+    if arguments.json:
+        _print_json(rows)
+    else:
+        terminal.table(
+            ["source", "table", "declared", "result", "what would be taken, or why not"],
+            [[r["source_id"], r["table_id"], r["status"], r["result"], r["message"]] for r in rows],
+        )
+        print(f"sources: {len(rows) - len(bad)} of {len(rows)} tables can be taken")
+    return 4 if bad else 0
+
+
+def _edition_table(catalogue: Catalogue, source: str, table_id: str | None) -> Table:
+    tables = [
+        t for t in catalogue.used_tables() if t.source_id == source and t.kind == "edition_file"
+    ]
+    if table_id is not None:
+        tables = [t for t in tables if t.id == table_id]
+    if len(tables) != 1:
+        known = sorted({t.source_id for t in catalogue.used_tables() if t.kind == "edition_file"})
+        raise UsageError(f"{source!r} is not one source of edition files; known: {', '.join(known)}")
+    return tables[0]
+
+
+def _table_of_snapshot(catalogue: Catalogue, snapshot_id: str) -> Table:
+    for table in catalogue.used_tables():
+        if snapshot_id.startswith(f"{table.id}_"):
+            return table
+    raise UsageError(f"{snapshot_id!r} names no table of the catalogue; see btg raw list")
+
+
+def _date(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise UsageError(f"--as-of {text!r} is not a date: use YYYY-MM-DD") from None
+    return datetime.combine(day, time(23, 59, 59), UTC)
+
+
+def _day(moment: Any) -> str:
+    return str(moment)[:10] if moment else "never"
+
+
+def _say(report: RunReport) -> None:
+    for warning in report.warnings:
+        print(f"warning: {warning}")
+    failed = [f for f in report.findings if not f.is_passed]
+    for finding in failed[:10]:
+        print(f"{finding.severity}: {finding.message} [{finding.example}]")
+    seconds = sum(report.stages_s.values())
+    stream = sys.stderr if report.outcome == "blocked" else sys.stdout
+    checks = f", {len(report.findings)} checks" if report.findings else ""
+    print(f"refresh: {report.message}{checks}, {seconds:.1f} s", file=stream)
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, ensure_ascii=False, indent=1, default=str))
+
+
