@@ -4,8 +4,11 @@ select
     cell.source_id,
     cell.table_id,
     cell.measure_id,
-    -- the tables by wijk and buurt name the country NL00
-    case when trim(cell.region_key) = 'NL00' then 'NL01' else trim(cell.region_key) end as region_code,
+    try_cast(
+        -- the tables by wijk and buurt name the country NL00
+        case when trim(cell.region_key) = 'NL00' then 'NL01' else trim(cell.region_key) end
+        as region_code
+    ) as region_code,
     cell.year,
     cell.value,
     period.publication_status,
@@ -18,4 +21,6 @@ inner join raw.period as period
     and cell.period_key = period.period_key
 inner join catalogue.table_info as table_info
     on cell.table_id = table_info.table_id
+-- gate 1 refuses a figure of an unknown region; what is left without a code here has no figure
 where not list_contains(table_info.foreign_codes, trim(cell.region_key))
+    and cell.value is not null

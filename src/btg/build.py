@@ -83,6 +83,7 @@ def load_inputs(
     con: warehouse.Connection, catalogue: Catalogue, inputs: Inputs, baseline: pl.DataFrame
 ) -> None:
     """Load the inputs, the catalogue and the ruler into the build database."""
+    warehouse.declare_codes(con, warehouse.catalogue_codes(catalogue))
     warehouse.load(con, "raw.cell", inputs.cell)
     warehouse.load(con, "raw.period", inputs.period)
     warehouse.load(con, "raw.area", inputs.area)

@@ -409,6 +409,7 @@ def build_relations(
     warehouse.load(con, "meta.revision", _revisions(workspace, tables))
     warehouse.load(con, "meta.check_result", pl.DataFrame(schema=FINDING_SCHEMA))
     warehouse.load(con, "meta.run", _run_row(workspace, catalogue))
+    warehouse.allow_threads(con)
 
 
 def _audited_candidate(workspace: Workspace, con: warehouse.Connection, options: Options) -> Path:

@@ -49,6 +49,11 @@ def open_published(path: Path) -> Connection:
         raise PublishError(f"{path.name} cannot be opened read-only: {error}") from None
 
 
+def allow_threads(con: Connection) -> None:
+    """Let the work after the last sum use all cores; copies keep the order of the rows."""
+    con.execute("reset threads")
+
+
 def open_candidate(path: Path) -> Connection:
     """Return a read-write connection to a file in ``.build/``; never to the published one."""
     if path.parent.name != ".build":
@@ -70,12 +75,37 @@ def frame(con: Connection, sql: str, params: Mapping[str, Any] | None = None) ->
     return con.sql(sql, params=dict(params) if params else None).pl()
 
 
+CODE_TYPES: dict[str, tuple[str, ...]] = {
+    "region_code": ("region_code", "present_code", "municipality_code", "corop_code", "province_code"),
+    "indicator_id": ("indicator_id",),
+    "dimension_id": ("dimension_id",),
+    "table_id": ("table_id", "num_table", "den_table"),
+    "measure_id": ("measure_id", "num_measure", "den_measure"),
+}
+"""Enumerations of the build, and the columns that hold them: a code takes two bytes, not thirty."""
+
+
+def declare_codes(con: Connection, codes: Mapping[str, Sequence[str]]) -> None:
+    """Create the enumerations; a code that is in none of them cannot enter the build."""
+    for name in CODE_TYPES:
+        values = ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(codes[name]))
+        con.execute(f"create type {name} as enum ({values})")
+
+
 def load(con: Connection, name: str, content: pl.DataFrame) -> None:
-    """Create the table ``name`` (schema.table) from a polars frame."""
+    """Create the table ``name`` (schema.table) from a polars frame, codes as enumerations."""
     con.execute(f"create schema if not exists {name.split('.')[0]}")
     con.register("incoming", content.to_arrow())
+    coded = {column: kind for kind, columns in CODE_TYPES.items() for column in columns}
+    is_input = name.startswith(("raw.", "catalogue."))
+    casts = ", ".join(
+        f"cast({column} as {coded[column]}) as {column}"
+        for column in content.columns
+        if is_input and column in coded
+    )
+    replaced = f"replace ({casts})" if casts else ""
     try:
-        con.execute(f"create or replace table {name} as select * from incoming")
+        con.execute(f"create or replace table {name} as select * {replaced} from incoming")
     finally:
         con.unregister("incoming")
 
@@ -85,7 +115,8 @@ def load_catalogue_tables(
 ) -> None:
     """Load the catalogue and the frozen ruler into the schema ``catalogue``.
 
-    ``last_year`` is the last year of any figure: borders are needed up to there.
+    ``last_year`` is the last year of any figure: borders are needed up to there. The enumerations
+    of the codes must have been declared.
     """
     load(con, "catalogue.method", pl.DataFrame([_method_row(catalogue)]))
     load(con, "catalogue.dimension", _dimensions(catalogue))
@@ -266,6 +297,19 @@ def _successors(catalogue: Catalogue, last_year: int) -> pl.DataFrame:
 def _exclusions(catalogue: Catalogue) -> pl.DataFrame:
     rows = [e.model_dump() for e in catalogue.exclusions]
     return pl.DataFrame(rows).rename({"dimension": "dimension_id"})
+
+
+def catalogue_codes(catalogue: Catalogue) -> dict[str, list[str]]:
+    """Return every code that the catalogue knows, by enumeration."""
+    regions = catalogue.regions
+    larger = (regions.country, *regions.provinces, *regions.corop_areas)
+    return {
+        "region_code": [*(m.code for m in regions.municipalities), *(r.code for r in larger)],
+        "indicator_id": [i.id for i in catalogue.indicators],
+        "dimension_id": [d.id for d in catalogue.dimensions],
+        "table_id": [t.id for t in catalogue.tables],
+        "measure_id": sorted({m.id for t in catalogue.tables for m in t.measures}),
+    }
 
 
 def as_json(value: Mapping[str, Any] | Sequence[Any]) -> str:

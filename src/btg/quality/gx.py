@@ -32,7 +32,7 @@ def validate(con: warehouse.Connection, subjects: Iterable[Subject]) -> list[Fin
     for subject in subjects:
         asset = pandas.add_dataframe_asset(subject.table_name)
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch(
-            {"dataframe": con.sql(subject.query).df()}
+            {"dataframe": _pandas(con, subject.query)}
         )
         suite = library.ExpectationSuite(
             name=subject.table_name,
@@ -44,6 +44,11 @@ def validate(con: warehouse.Connection, subjects: Iterable[Subject]) -> list[Fin
         by_check = {r.expectation_config.meta["check_id"]: r for r in result.results}
         findings += [_finding(subject, rule, by_check[rule.check_id]) for rule in subject.rules]
     return findings
+
+
+def _pandas(con: warehouse.Connection, query: str) -> Any:
+    """Return a query as a pandas frame, text as categories: a code is stored once, not per row."""
+    return con.sql(query).to_arrow_table().to_pandas(strings_to_categorical=True)
 
 
 def _expectation(library: Any, rule: Rule) -> Any:

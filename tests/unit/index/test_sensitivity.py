@@ -136,6 +136,14 @@ def test_each_factor_changes_the_scores(inputs: SensitivityInputs) -> None:
         assert (other - default).abs().max() > 1e-3, new
 
 
+def test_percentiles_are_weighted_as_the_ruler(inputs: SensitivityInputs) -> None:
+    weighted = scaled_values(inputs, "arithmetic_percentile", "population", "method")
+    plain = scaled_values(inputs, "arithmetic_percentile", "none", "method")
+    assert np.nanmax(np.abs(weighted - plain)) > 1.0
+    baseline = plain[inputs.is_municipality, inputs.base]
+    np.testing.assert_allclose(np.nanmean(baseline, axis=0), 50.0)
+
+
 def test_goalposts_do_not_depend_on_the_weighting_of_the_ruler(inputs: SensitivityInputs) -> None:
     one = scaled_values(inputs, "ampi_goalposts", "population", "method")
     other = scaled_values(inputs, "ampi_goalposts", "none", "method")

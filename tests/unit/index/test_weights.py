@@ -55,6 +55,9 @@ def test_pca_weights_by_hand() -> None:
     r = 0.6  # eigenvalues 1 + r with (1, 1, 0)/sqrt 2, 1 with (0, 0, 1), 1 - r
     matrix = np.array([[1, r, 0], [r, 1, 0], [0, 0, 1.0]])
     np.testing.assert_allclose(pca_weights(correlated(matrix)), [0.5, 0.5, 0.0], atol=1e-9)
+    blocks = np.array([[1, 0.8, 0, 0], [0.8, 1, 0, 0], [0, 0, 1, 0.5], [0, 0, 0.5, 1.0]])
+    by_variance = np.array([0.9, 0.9, 0.75, 0.75]) / 3.3  # eigenvalues 1.8 and 1.5
+    np.testing.assert_allclose(pca_weights(correlated(blocks)), by_variance, atol=1e-9)
     third = np.array([[1, 0.8, 0.1], [0.8, 1, 0.3], [0.1, 0.3, 1.0]])
     values, vectors = np.linalg.eigh(third)
     raw = sum(values[k] * vectors[:, k] ** 2 for k in range(3) if values[k] > 1)
