@@ -3,8 +3,8 @@
 Describe a composite with :class:`Hierarchy` (two small tables) and :class:`Method` (one record) and
 call :func:`compose`; :mod:`btg.index.compose` computes the Human Development Index as the worked
 example. One idea per module: ``transforms``, ``treatment``, ``ruler``, ``normalise``, ``weights``,
-``aggregate``, ``missing``, ``change``, ``precision``, ``sensitivity``, ``scenarios``,
-``variance``, ``diagnostics``.
+``aggregate``, ``missing``, ``change``, ``precision``, ``variants``, ``sensitivity``, ``scenarios``,
+``variance``, ``coverage``, ``diagnostics``.
 """
 
 from btg.index.compose import compose

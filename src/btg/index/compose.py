@@ -37,7 +37,7 @@ import polars as pl
 
 from btg.index import normalise
 from btg.index.aggregate import AGGREGATIONS, CROSS_SECTION
-from btg.index.arrays import BoolArray, FloatArray, IntArray, Labels, require
+from btg.index.arrays import BoolArray, FloatArray, IntArray, Labels, ordered_sum, require
 from btg.index.errors import IndexMethodError
 from btg.index.frames import to_dense
 from btg.index.hierarchy import PARAMETERS, Hierarchy, Node, nodes
@@ -65,6 +65,15 @@ class Cells:
         return Labels(self.region_codes, self.indicator_ids, row_years=self.years.tolist())
 
 
+@dataclass(frozen=True)
+class RolledUp:
+    """Scores and both coverages of all items, [n_rows, n_items], in the order of the tables."""
+
+    scores: FloatArray
+    coverage: FloatArray
+    indicator_coverage: FloatArray
+
+
 def compose(
     values: pl.DataFrame,
     hierarchy: Hierarchy,
@@ -81,7 +90,8 @@ def compose(
     transformed values, for all indicators in the order of the hierarchy.
 
     Returns region_code, year (if given), item_id, parent_id, level ("indicator", "dimension",
-    "index"), score, coverage_share (weight of the children present), null_reason
+    "index"), score, coverage_share (weight of the children present; their number by_count),
+    indicator_coverage_share (weight of the indicators below that are present and used), null_reason
     ("null_in_source", "below_coverage"), sorted by region, year and the order of the tables.
     Errors (:class:`~btg.index.errors.IndexMethodError`) name indicator, region and setting; no cell
     is dropped or set to zero.
@@ -93,8 +103,8 @@ def compose(
     polarity = _numbers(hierarchy, "polarity", 1.0)
     step = method.step("normalisation")
     scores = _normalised(treated, step, parameters, polarity, population, ruler)
-    table, shares = _rolled_up(scores, treated, hierarchy, method)
-    return _long(table, shares, cells, hierarchy, with_year="year" in values.columns)
+    rolled = _rolled_up(scores, treated, hierarchy, method)
+    return _long(rolled, cells, hierarchy, with_year="year" in values.columns)
 
 
 # --- the border ---
@@ -146,9 +156,8 @@ def _numbers(hierarchy: Hierarchy, column: str, default: float) -> FloatArray:
     return numbers
 
 
-def _long(
-    table: FloatArray, shares: FloatArray, cells: Cells, hierarchy: Hierarchy, with_year: bool
-) -> pl.DataFrame:
+def _long(rolled: RolledUp, cells: Cells, hierarchy: Hierarchy, with_year: bool) -> pl.DataFrame:
+    table = rolled.scores
     items = [*hierarchy.indicator_ids, *hierarchy.dimension_ids]
     n_rows, n_items, n_indicators = table.shape[0], len(items), len(hierarchy.indicator_ids)
     levels = ["indicator"] * n_indicators
@@ -162,7 +171,8 @@ def _long(
             "parent_id": [hierarchy.parents[name] for name in items] * n_rows,
             "level": levels * n_rows,
             "score": table.ravel(),
-            "coverage_share": shares.ravel(),
+            "coverage_share": rolled.coverage.ravel(),
+            "indicator_coverage_share": rolled.indicator_coverage.ravel(),
             "null_reason": reasons * n_rows,
         },
         schema_overrides={"region_code": pl.String, "parent_id": pl.String},
@@ -332,24 +342,25 @@ def _fitted(
 # --- aggregation ---
 
 
-def _rolled_up(
-    scores: FloatArray, cells: Cells, hierarchy: Hierarchy, method: Method
-) -> tuple[FloatArray, FloatArray]:
-    """Scores and coverage of all items, [n_rows, n_items], in the order of the tables."""
+def _rolled_up(scores: FloatArray, cells: Cells, hierarchy: Hierarchy, method: Method) -> RolledUp:
+    """Every dimension computed from its children, the deepest first."""
     ids = cells.indicator_ids
     found = {name: scores[:, i] for i, name in enumerate(ids)}
     share = {name: (~np.isnan(scores[:, i])).astype(np.float64) for i, name in enumerate(ids)}
+    below = dict(share)
     for node in nodes(hierarchy, method.step("weights").rule):
         children = np.column_stack([found[child] for child in node.children])
         labels = Labels(cells.region_codes, node.children, row_years=cells.years.tolist())
         found[node.item_id], share[node.item_id] = _node_score(
             children, node, method, cells.years, labels
         )
+        under = np.column_stack([below[child] for child in node.children])
+        below[node.item_id] = ordered_sum(np.where(np.isnan(children), 0.0, node.weights * under))
     order = [*ids, *hierarchy.dimension_ids]
-    return (
-        np.column_stack([found[name] for name in order]),
-        np.column_stack([share[name] for name in order]),
+    scored, covered, indicators = (
+        np.column_stack([part[name] for name in order]) for part in (found, share, below)
     )
+    return RolledUp(scored, covered, indicators)
 
 
 def _node_score(

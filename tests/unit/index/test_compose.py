@@ -41,7 +41,8 @@ def test_uneven_depth_by_hand() -> None:
     assert scored(found, "p", "index") == 0.5 * 7 + 0.5 * 1
     assert scored(found, "q", "index") is None
     assert found.columns == [
-        "region_code", "item_id", "parent_id", "level", "score", "coverage_share", "null_reason",
+        "region_code", "item_id", "parent_id", "level", "score", "coverage_share",
+        "indicator_coverage_share", "null_reason",
     ]  # fmt: skip
     assert found["level"].to_list()[:5] == ["indicator"] * 3 + ["index", "dimension"]
 
@@ -59,6 +60,14 @@ def test_missing_values_are_renormalised_or_null_with_a_reason() -> None:
     assert rows["x"]["coverage_share"] == 0.25
     assert rows["index"]["score"] == 3.0
     assert rows["index"]["null_reason"] is None
+    assert rows["index"]["coverage_share"] == 0.5
+    assert rows["index"]["indicator_coverage_share"] == 0.5  # what x lacks is not used
+    lenient_rows = {
+        row["item_id"]: row
+        for row in compose(VALUES, HIERARCHY, lenient).filter(region_code="q").to_dicts()
+    }
+    assert lenient_rows["index"]["coverage_share"] == 1.0
+    assert lenient_rows["index"]["indicator_coverage_share"] == 0.5 * 0.25 + 0.5
 
 
 def test_a_dimension_may_have_its_own_threshold_and_aggregation() -> None:
