@@ -15,10 +15,12 @@ EPILOGS = {
     "check": "examples:\n  btg check\n  btg check --format github",
     "explain": "examples:\n  btg explain GM0153 2022\n  btg explain Enschede 2022 woninginbraak",
     "import": "examples:\n  btg import rmbw rmbw-2024.csv\n  btg import kiesraad turnout.csv",
-    "raw": "examples:\n  btg raw list\n  btg raw accept 70072ned_20261124T031500_0a1b2c3d4e5f --reason 'redesign, checked by hand'",
+    "raw": "examples:\n  btg raw list\n  btg raw accept 70072ned_20261124T031500_0a1b2c3d4e5f "
+    "--reason 'redesign, checked by hand'",
     "diff": "examples:\n  btg diff\n  btg diff --json",
     "rollback": "examples:\n  btg rollback\n  btg rollback 20261124T031500_123",
-    "rebase": "examples:\n  btg rebase --reason 'new indicator on housing'\n  btg rebase --dry-run --reason 'what would move'",
+    "rebase": "examples:\n  btg rebase --reason 'new indicator on housing'\n"
+    "  btg rebase --dry-run --reason 'what would move'",
     "sources": "examples:\n  btg sources verify\n  btg sources verify --only cbs",
     "bench": "examples:\n  btg bench\n  btg bench --json",
 }
@@ -33,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     from btg import commands
 
-    run: Callable[[argparse.Namespace], int] = getattr(commands, arguments.command.replace("-", "_"))
+    run: Callable[[argparse.Namespace], int] = getattr(
+        commands, arguments.command.replace("-", "_")
+    )
     try:
         return run(arguments)
     except BtgError as error:
@@ -51,17 +55,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="btg",
-        description="BTG open-data index: change in regional well-being since 2019, from open data.",
+        description="BTG open-data index: regional well-being and its change since 2019",
         epilog="exit codes: 0 done or nothing to do; 1 crash; 2 usage or catalogue error; "
-        "3 blocked or nothing usable, published file unchanged; 4 a usable file is in place, but a "
-        "source is unreachable, quarantined or too old",
+        "3 blocked or nothing usable, published file unchanged; 4 a usable file is in place, but "
+        "a source is unreachable, quarantined or too old",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     refresh = _add(commands, "refresh", "take what is new, check, build and publish")
     refresh.add_argument("--offline", action="store_true", help="ask no source; use what is here")
     refresh.add_argument("--full", action="store_true", help="fetch all, whatever Modified says")
     refresh.add_argument("--only", metavar="SOURCE", help="ask this source only")
-    refresh.add_argument("--as-of", metavar="DATE", help="rebuild as known on a date (YYYY-MM-DD), into a file of its own")
+    refresh.add_argument(
+        "--as-of",
+        metavar="DATE",
+        help="rebuild as known on a date (YYYY-MM-DD), into a file of its own",
+    )
     plan = _add(commands, "plan", "what a refresh would fetch, and why; writes nothing")
     plan.add_argument("--offline", action="store_true")
     plan.add_argument("--full", action="store_true")
@@ -69,7 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "status", "state and freshness of every source, and of the published file")
     check = _add(commands, "check", "data quality and catalogue, no network; for CI and pre-commit")
     check.add_argument("--format", choices=["text", "github"], default="text")
-    check.add_argument("--update-golden", action="store_true", help="write the golden figures anew and print the difference")
+    check.add_argument(
+        "--update-golden",
+        action="store_true",
+        help="write the golden figures anew and print the difference",
+    )
     explain = _add(commands, "explain", "the chain from an index row to the raw cell")
     explain.add_argument("region", help="code or name, such as GM0153 or Enschede")
     explain.add_argument("year", type=int)
@@ -82,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     raw.add_argument("action", choices=["list", "verify", "accept"])
     raw.add_argument("snapshot", nargs="?")
     raw.add_argument("--reason")
-    _add(commands, "diff", "what changed in the sources since the published file, before publishing")
+    _add(
+        commands, "diff", "what changed in the sources since the published file, before publishing"
+    )
     rollback = _add(commands, "rollback", "put a file of the history back")
     rollback.add_argument("run", nargs="?", metavar="RUN")
     rebase = _add(commands, "rebase", "compute and freeze the ruler of a new method version")

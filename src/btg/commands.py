@@ -13,6 +13,7 @@ from btg.catalogue.schema import Table
 from btg.errors import UsageError
 from btg.pipeline import Options, RunReport, Workspace
 from btg.settings import load_settings
+from btg.state import save_state
 
 
 def refresh(arguments: Namespace) -> int:
@@ -72,8 +73,9 @@ def status(arguments: Namespace) -> int:
     terminal.table(
         ["source", "table", "state", "checked", "changed", "at source", "last period", "max age"],
         [
-            [r["source_id"], r["table_id"], r["state"], _day(r["checked_at"]), _day(r["changed_at"]),
-             _day(r["source_modified"]), r["period_max"] or "", f"{r['max_age_days']} d"]
+            [r["source_id"], r["table_id"], r["state"], _day(r["checked_at"]),
+             _day(r["changed_at"]), _day(r["source_modified"]), r["period_max"] or "",
+             f"{r['max_age_days']} d"]
             for r in rows
         ],
         colour_column=2,
@@ -192,11 +194,13 @@ def raw(arguments: Namespace) -> int:
         workspace.state = workspace.state.with_table(
             table.id, problem=None, message="", checked_at=workspace.now()
         )
-        pipeline.save_state(settings.runs_dir, workspace.state)
+        save_state(settings.runs_dir, workspace.state)
     if arguments.json:
         _print_json({"accepted": snapshot.id, "n_revised": changed})
     else:
-        print(f"raw: accepted {snapshot.id} ({changed} cells differ); btg refresh --offline publishes")
+        print(
+            f"raw: accepted {snapshot.id} ({changed} cells differ); btg refresh --offline publishes"
+        )
     return 0
 
 
@@ -249,8 +253,8 @@ def rebase(arguments: Namespace) -> int:
     else:
         terminal.table(
             ["indicator", "transform", "m", "s", "municipalities", "base years"],
-            [[r["indicator_id"], r["transform"], f"{r['m']:.4f}", f"{r['s']:.4f}", str(r["n_units"]),
-              r["base_years"]] for r in frame.to_dicts()],
+            [[r["indicator_id"], r["transform"], f"{r['m']:.4f}", f"{r['s']:.4f}",
+              str(r["n_units"]), r["base_years"]] for r in frame.to_dicts()],
         )  # fmt: skip
         done = "not written (dry run)" if arguments.dry_run else "frozen"
         print(f"rebase: ruler {catalogue.method.method_version}, {frame.height} indicators, {done}")
@@ -299,7 +303,9 @@ def _edition_table(catalogue: Catalogue, source: str, table_id: str | None) -> T
         tables = [t for t in tables if t.id == table_id]
     if len(tables) != 1:
         known = sorted({t.source_id for t in catalogue.used_tables() if t.kind == "edition_file"})
-        raise UsageError(f"{source!r} is not one source of edition files; known: {', '.join(known)}")
+        raise UsageError(
+            f"{source!r} is not one source of edition files; known: {', '.join(known)}"
+        )
     return tables[0]
 
 
@@ -338,5 +344,3 @@ def _say(report: RunReport) -> None:
 
 def _print_json(data: Any) -> None:
     print(json.dumps(data, ensure_ascii=False, indent=1, default=str))
-
-

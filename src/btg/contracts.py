@@ -106,11 +106,11 @@ def check_rows(evidence: Evidence) -> None:
     before = evidence.before_rows
     if before is None:
         return
-    if rows < before * (1 - evidence.table.row_tolerance_share):
+    least = before * (1 - evidence.table.row_tolerance_share)
+    if rows < least:
         raise evidence.fail(
             "rows",
-            f"{rows} rows, expected at least {before * (1 - evidence.table.row_tolerance_share):.0f} "
-            f"(last accepted {before})",
+            f"{rows} rows, expected at least {least:.0f} (last accepted {before})",
         )
     if rows > before * (1 + GROWTH_LIMIT_SHARE):
         raise evidence.fail(
@@ -235,7 +235,9 @@ def check_unused(evidence: Evidence) -> None:
     )
     if now != before:
         changed = sorted(now ^ before)
-        evidence.notes.append(f"{len(changed)} topics were added, dropped or renamed: {changed[:3]}")
+        evidence.notes.append(
+            f"{len(changed)} topics were added, dropped or renamed: {changed[:3]}"
+        )
 
 
 RULES: tuple[Callable[[Evidence], None], ...] = (
@@ -268,8 +270,8 @@ def _check_jumps(evidence: Evidence) -> None:
             raise evidence.fail(
                 "jump",
                 f"{first['measure_id']} {first['region_code']} {first['period_key']} changed from "
-                f"{first['value_before']:g} to {first['value']:g} ({wrong.height} cells by a factor "
-                f"of {JUMP_FACTOR:g} or more)",
+                f"{first['value_before']:g} to {first['value']:g} "
+                f"({wrong.height} cells by a factor of {JUMP_FACTOR:g} or more)",
             )
     series = evidence.cell.filter(pl.col("value").is_not_null()).sort(keys)
     previous = pl.col("value").shift(1).over("measure_id", "region_code")
@@ -280,8 +282,8 @@ def _check_jumps(evidence: Evidence) -> None:
         first = jumps.row(0, named=True)
         raise evidence.fail(
             "jump",
-            f"{first['measure_id']} {first['region_code']} {first['period_key']} is {first['value']:g}, "
-            f"the period before {first['value_before']:g}",
+            f"{first['measure_id']} {first['region_code']} {first['period_key']} is "
+            f"{first['value']:g}, the period before {first['value_before']:g}",
         )
 
 
@@ -313,18 +315,24 @@ def _check_areas(
 ) -> list[str]:
     """Every present municipality has one area; the 14 lie in Twente; all codes are known."""
     frame = entities[DATA_ENTITY]
-    newest = frame.filter(pl.col(str(table.time_dimension)) == frame[str(table.time_dimension)].max())
+    newest = frame.filter(
+        pl.col(str(table.time_dimension)) == frame[str(table.time_dimension)].max()
+    )
     code = pl.col(table.geo_dimension).str.strip_chars()
     found = dict(newest.select(code, "corop_code").iter_rows())
     present = {m.code for m in catalogue.regions.municipalities if m.last_year is None}
     where = f"{table.source_id}/{table.id}"
     if present ^ found.keys():
         raise ContractError(
-            where, "region", f"municipalities differ from regions.yml: {sorted(present ^ found.keys())[:5]}"
+            where,
+            "region",
+            f"municipalities differ from regions.yml: {sorted(present ^ found.keys())[:5]}",
         )
     twente = {c for c, corop in found.items() if corop == catalogue.regions.twente.corop_code}
     if twente != catalogue.twente():
-        raise ContractError(where, "twente", f"Twente differs: {sorted(twente ^ catalogue.twente())}")
+        raise ContractError(
+            where, "twente", f"Twente differs: {sorted(twente ^ catalogue.twente())}"
+        )
     known = {r.code for r in catalogue.regions.corop_areas}
     unknown = sorted(set(newest["corop_code"].to_list()) - known)
     if unknown:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from btg import durable
 from btg.catalogue.loader import Catalogue
+from btg.catalogue.schema import Indicator
 
 NOTE = "<!-- generated from the catalogue by `btg check --update-golden`; do not edit -->"
 
@@ -12,16 +13,21 @@ NOTE = "<!-- generated from the catalogue by `btg check --update-golden`; do not
 def dictionary(catalogue: Catalogue) -> str:
     """Return docs/dictionary.md: every published table and column."""
     meaning = catalogue.dictionary.columns
-    lines = [NOTE, "# Data dictionary", "", "Every table and column of `data/marts/btg.duckdb`.", ""]
+    lines = [
+        NOTE,
+        "# Data dictionary",
+        "",
+        "Every table and column of `data/marts/btg.duckdb`.",
+        "",
+    ]
     for name, table in catalogue.dictionary.tables.items():
         lines += [f"## {name}", "", table.description, "", f"Grain: {', '.join(table.grain)}.", ""]
         lines += ["| column | type | unit | meaning |", "|---|---|---|---|"]
         for column in table.columns:
             entry = meaning[column]
             allowed = f" Values: {', '.join(entry.allowed)}." if entry.allowed else ""
-            lines.append(
-                f"| {column} | {entry.type} | {entry.unit or ''} | {_cell(entry.description)}{allowed} |"
-            )
+            text = _cell(entry.description) + allowed
+            lines.append(f"| {column} | {entry.type} | {entry.unit or ''} | {text} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -40,16 +46,26 @@ def indicators(catalogue: Catalogue) -> str:
             lines += [
                 f"### {i.label_nl} (`{i.id}`)", "",
                 f"{i.description_nl} / {i.description_en}", "",
-                f"- role: {'in the index, weight ' + format(i.weight, 'g') if i.in_index else 'context'}. {i.in_index_reason}",
-                f"- direction: {'higher' if i.polarity > 0 else 'lower'} is better. {i.polarity_reason}",
-                f"- source: {table.source_id} {table.id}, {i.numerator.measure}; unit {i.unit}; transform {i.transform}",
+                f"- role: {_role(i)}. {i.in_index_reason}",
+                f"- direction: {'higher' if i.polarity > 0 else 'lower'} is better. "
+                f"{i.polarity_reason}",
+                f"- source: {table.source_id} {table.id}, {i.numerator.measure}; "
+                f"unit {i.unit}; transform {i.transform}",
                 f"- error model: {i.error_model}. {i.error_reason}",
                 *(f"- break {b.year} ({b.kind}): {b.reason}" for b in i.breaks),
                 *(f"- note: {w}" for w in i.warnings),
                 "",
             ]  # fmt: skip
-    lines += ["## Considered and left out", "", "| series | source | dimension | reason |", "|---|---|---|---|"]
-    lines += [f"| {e.series} | {e.source} | {e.dimension} | {_cell(e.reason)} |" for e in catalogue.exclusions]
+    lines += [
+        "## Considered and left out",
+        "",
+        "| series | source | dimension | reason |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {e.series} | {e.source} | {e.dimension} | {_cell(e.reason)} |"
+        for e in catalogue.exclusions
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -73,6 +89,10 @@ def write(catalogue: Catalogue, repository: Path) -> None:
     """Write the generated documents."""
     for name, make in GENERATED.items():
         durable.write_bytes(repository / "docs" / name, make(catalogue).encode())
+
+
+def _role(indicator: Indicator) -> str:
+    return f"in the index, weight {indicator.weight:g}" if indicator.in_index else "context"
 
 
 def _cell(text: str) -> str:

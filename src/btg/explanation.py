@@ -27,7 +27,11 @@ def explain(
         if item is None or item == "index":
             return {"region": place, "year": year, **_index(con, place["region_code"], year)}
         if any(d.id == item for d in catalogue.dimensions):
-            return {"region": place, "year": year, **_dimension(con, place["region_code"], year, item)}
+            return {
+                "region": place,
+                "year": year,
+                **_dimension(con, place["region_code"], year, item),
+            }
         for indicator in catalogue.indicators:
             if indicator.id == item:
                 chain = _indicator(con, settings, catalogue, place["region_code"], year, indicator)
@@ -52,7 +56,10 @@ def _lines(key: str, value: Any, depth: int) -> list[str]:
     pad = "  " * depth
     name = key.replace("_", " ")
     if isinstance(value, dict):
-        return [f"{pad}{name}:", *(line for k, v in value.items() for line in _lines(k, v, depth + 1))]
+        return [
+            f"{pad}{name}:",
+            *(line for k, v in value.items() for line in _lines(k, v, depth + 1)),
+        ]
     if isinstance(value, list):
         rows = [f"{pad}{name}:"]
         for entry in value:
@@ -134,7 +141,8 @@ def _dimension(con: warehouse.Connection, region: str, year: int, item: str) -> 
     return {
         "dimension": _record(
             con,
-            "select m.label_nl, m.question_nl, d.score, d.null_reason, d.coverage_share, d.imputed_share "
+            "select m.label_nl, m.question_nl, d.score, d.null_reason, d.coverage_share, "
+            "d.imputed_share "
             "from marts.dimension_score as d inner join meta.dimension as m using (dimension_id) "
             "where d.region_code = $region and d.year = $year and d.dimension_id = $item",
             params,
@@ -142,7 +150,8 @@ def _dimension(con: warehouse.Connection, region: str, year: int, item: str) -> 
         "change_since_2019": _change(con, "dimension", params),
         "indicators": _records(
             con,
-            "select s.indicator_id, i.weight, s.value, s.unit, s.score, s.cell_status, s.missing_reason "
+            "select s.indicator_id, i.weight, s.value, s.unit, s.score, s.cell_status, "
+            "s.missing_reason "
             "from marts.indicator_score as s inner join meta.indicator as i using (indicator_id) "
             "where s.region_code = $region and s.year = $year and s.dimension_id = $item "
             "order by i.weight desc, s.indicator_id",
@@ -213,9 +222,7 @@ def _raw_cells(
     }
 
 
-def _parts(
-    catalogue: Catalogue, con: warehouse.Connection, region: str, route: str
-) -> set[str]:
+def _parts(catalogue: Catalogue, con: warehouse.Connection, region: str, route: str) -> set[str]:
     """Return the codes whose cells are shown: the region, its predecessors, or the 14."""
     codes = {region}
     if route == "aggregated" and region == catalogue.regions.twente.corop_code:

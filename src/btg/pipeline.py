@@ -23,7 +23,6 @@ from btg.errors import (
     BtgError,
     ContractError,
     GateBlockedError,
-    PublishError,
     SnapshotError,
     SourceError,
     SourceUnreachableError,
@@ -146,7 +145,9 @@ class Workspace:
         if self._hosts is None:
             self._hosts = HostState()
         if service not in self._sources:
-            url = {"cbs": self.settings.cbs_url, "dataderden": self.settings.dataderden_url}[service]
+            url = {"cbs": self.settings.cbs_url, "dataderden": self.settings.dataderden_url}[
+                service
+            ]
             self._sources[service] = CbsSource(
                 url, self.settings, hosts=self._hosts, progress=self.progress
             )
@@ -502,7 +503,10 @@ def table_state(workspace: Workspace, table: Table, now: datetime) -> tuple[str,
         return "broken", "no accepted snapshot"
     checked = state.checked_at or str(snapshot.manifest["retrieved_at"])
     if is_older(checked, now, table.max_age_days):
-        return "too_old", f"last good check {checked[:10]}, at most {table.max_age_days} days allowed"
+        return (
+            "too_old",
+            f"last good check {checked[:10]}, at most {table.max_age_days} days allowed",
+        )
     return ("seed" if snapshot.manifest["origin"] == "seed" else "current"), ""
 
 
@@ -542,9 +546,7 @@ def source_states(
     return pl.DataFrame(rows, schema_overrides=dict.fromkeys(text, pl.String))
 
 
-def stamped_source_states(
-    workspace: Workspace, tables: Sequence[build.TableInUse]
-) -> pl.DataFrame:
+def stamped_source_states(workspace: Workspace, tables: Sequence[build.TableInUse]) -> pl.DataFrame:
     """Return meta.source anew for a file whose figures stay, typed as published."""
     con = warehouse.open_published(workspace.settings.database)
     try:
@@ -601,6 +603,17 @@ def sources_fingerprint(workspace: Workspace, tables: Sequence[build.TableInUse]
     """Return a hash of the state of the sources; a failed check alone does not change it."""
     states = ["|".join(table_state(workspace, t.table, workspace.clock())) for t in tables]
     return hashlib.sha256("\n".join(states).encode()).hexdigest()
+
+
+def note_rollback(workspace: Workspace, name: str) -> None:
+    """Log a rollback, and make the next refresh build anew."""
+    workspace.state = replace(
+        workspace.state, published_inputs=None, published_sources=None, published_at=workspace.now()
+    )
+    save_state(workspace.settings.runs_dir, workspace.state)
+    report = workspace.report
+    report.command, report.outcome, report.message = "rollback", "published", f"put back {name}"
+    _save_report(workspace)
 
 
 def _is_current(workspace: Workspace, inputs_id: str) -> bool:

@@ -110,7 +110,9 @@ def put_in_place(settings: Settings, candidate: Path, run_id: str) -> None:
     target = settings.database
     refuse_stale_wal(target)
     if candidate.with_name(candidate.name + ".wal").exists():
-        raise PublishError(f"{candidate.name} still has a .wal: it was not closed; nothing published")
+        raise PublishError(
+            f"{candidate.name} still has a .wal: it was not closed; nothing published"
+        )
     try:
         candidate.chmod(0o444)
         durable.sync_file(candidate)
@@ -124,7 +126,8 @@ def put_in_place(settings: Settings, candidate: Path, run_id: str) -> None:
         durable.sync_folder(target.parent)
     except OSError as error:
         raise PublishError(
-            f"{target.name} could not be replaced ({error.strerror}); the published file is unchanged"
+            f"{target.name} could not be replaced ({error.strerror}); "
+            "the published file is unchanged"
         ) from error
     prune_history(settings)
 
@@ -135,7 +138,8 @@ def refuse_stale_wal(target: Path) -> None:
     if wal.exists():
         raise PublishError(
             f"{wal.name} lies beside the published file: something wrote to it. Find the writer, "
-            "move the .wal away, check the file with btg status, then run again; nothing was published"
+            "move the .wal away, check the file with btg status, then run again; "
+            "nothing was published"
         )
 
 
@@ -161,7 +165,9 @@ def rollback(settings: Settings, run_id: str | None) -> Path:
     if run_id is not None:
         files = [f for f in files if run_id in f.name]
     if not files:
-        raise PublishError(f"history holds no file{f' of run {run_id}' if run_id else ''}: nothing to put back")
+        raise PublishError(
+            f"history holds no file{f' of run {run_id}' if run_id else ''}: nothing to put back"
+        )
     chosen = files[-1]
     warehouse.open_published(chosen).close()
     copy = settings.marts_dir / ".build" / f"rollback_{chosen.name}"
@@ -241,7 +247,8 @@ def _copy_table(con: warehouse.Connection, catalogue: Catalogue, table: str) -> 
     meaning = catalogue.dictionary.columns
     required = {*entry.grain, *entry.not_null}
     columns = ", ".join(
-        f"{_quoted(c)} {meaning[c].type}{' not null' if c in required else ''}" for c in entry.columns
+        f"{_quoted(c)} {meaning[c].type}{' not null' if c in required else ''}"
+        for c in entry.columns
     )
     con.execute(f"create schema if not exists candidate.{table.split('.')[0]}")
     con.execute(f"create table candidate.{table} ({columns})")
@@ -258,7 +265,9 @@ def _table_comment(entry: TableEntry) -> str:
 
 
 def _table_hash(con: warehouse.Connection, name: str) -> str:
-    total, count = warehouse.rows(con, f"select sum(hash(t)::hugeint), count(*) from {name} as t")[0]
+    total, count = warehouse.rows(con, f"select sum(hash(t)::hugeint), count(*) from {name} as t")[
+        0
+    ]
     return f"{int(total or 0):x}-{count}"
 
 

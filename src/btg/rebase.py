@@ -57,7 +57,8 @@ def read_baseline(catalogue: Catalogue) -> pl.DataFrame:
         if expected.get(name) != found.get(name):
             raise CatalogueError(
                 f"baseline/{path.name}: {name}: the catalogue says "
-                f"{expected.get(name, 'not in the index')}, the ruler {found.get(name, 'nothing')}; "
+                f"{expected.get(name, 'not in the index')}, "
+                f"the ruler {found.get(name, 'nothing')}; "
                 "give the change a new method_version and run btg rebase"
             )
     return frame
@@ -153,7 +154,8 @@ def _fit(
         labels=labels,
     )
     skewness, kurtosis = moments(transformed, labels=labels)
-    years = f"{frame['obs_first_year'].min()}-{frame['obs_last_year'].max()}"
+    first = frame.get_column("obs_first_year").to_list()
+    years = f"{min(first)}-{max(frame.get_column('obs_last_year').to_list())}"
     digest = hashlib.sha256(
         frame.select("region_code", "value", "population").write_csv().encode()
     ).hexdigest()
@@ -175,4 +177,5 @@ def _fit(
 
 def _transform_one(value: float, name: str, labels: Labels) -> FloatArray:
     single = Labels(regions=["NL01"], indicators=labels.indicators)
-    return transform(np.array([[value]]), name, labels=single)[0]
+    transformed: FloatArray = transform(np.array([[value]]), name, labels=single)[0]
+    return transformed

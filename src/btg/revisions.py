@@ -77,9 +77,7 @@ def _with_status(table: Table, snapshot: Snapshot) -> pl.DataFrame:
         if period_year(table, key) is not None
     ]
     status = period_statuses(table, keys, entities.get(table.time_dimension or ""))
-    return frame.join(
-        status, on=["measure_id", "period_key"], how="inner", validate="m:1"
-    ).select(
+    return frame.join(status, on=["measure_id", "period_key"], how="inner", validate="m:1").select(
         pl.col("measure_id").alias("topic_id"),
         pl.col("region_key").str.strip_chars().alias("region_code"),
         pl.col("period_key").str.strip_chars().alias("period"),

@@ -39,7 +39,9 @@ def show(database: Path, catalogue: Catalogue) -> None:
             "select method_version, base_year, first_index_year, last_index_year from meta.method",
         )[0]
         rows = warehouse.rows(con, INDEX)
-        states = warehouse.rows(con, "select state, count(*) from meta.source group by 1 order by 1")
+        states = warehouse.rows(
+            con, "select state, count(*) from meta.source group by 1 order by 1"
+        )
     finally:
         con.close()
     version, base_year, first, last = method
@@ -53,7 +55,8 @@ def show(database: Path, catalogue: Catalogue) -> None:
             [name, _number(base), _number(score), f"{rank} of {n}" if rank else "",
              f"({common})" if common else "", _share(coverage), _share(imputed), _signed(change),
              _signed(versus), direction or ""]
-            for name, base, score, rank, common, n, coverage, imputed, change, versus, direction in rows
+            for (name, base, score, rank, common, n, coverage, imputed, change, versus,
+                 direction) in rows
         ],
     )  # fmt: skip
     print()

@@ -72,11 +72,18 @@ def rows(
 
 def frame(con: Connection, sql: str, params: Mapping[str, Any] | None = None) -> pl.DataFrame:
     """Return a query's rows as a polars frame."""
-    return con.sql(sql, params=dict(params) if params else None).pl()
+    content: pl.DataFrame = con.sql(sql, params=dict(params) if params else None).pl()
+    return content
 
 
 CODE_TYPES: dict[str, tuple[str, ...]] = {
-    "region_code": ("region_code", "present_code", "municipality_code", "corop_code", "province_code"),
+    "region_code": (
+        "region_code",
+        "present_code",
+        "municipality_code",
+        "corop_code",
+        "province_code",
+    ),
     "indicator_id": ("indicator_id",),
     "dimension_id": ("dimension_id",),
     "table_id": ("table_id", "num_table", "den_table"),

@@ -11,6 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from btg.catalogue.schema import (
+    DeclaredTable,
     Dictionary,
     Dimension,
     Exclusion,
@@ -52,6 +53,10 @@ class _Support(Record):
     population_base: str
 
 
+class _Declared(Record):
+    tables: list[DeclaredTable]
+
+
 class _Exclusions(Record):
     exclusions: list[Exclusion]
 
@@ -76,6 +81,7 @@ class Catalogue:
     regions: Regions
     exclusions: tuple[Exclusion, ...]
     survey: tuple[PublishedSurveyFigure, ...]
+    declared: tuple[DeclaredTable, ...]
     dictionary: Dictionary
 
     def table(self, table_id: str) -> Table:
@@ -125,6 +131,7 @@ def load_catalogue(directory: Path = CATALOGUE_DIR) -> Catalogue:
         regions=_read(directory / "regions.yml", Regions),
         exclusions=tuple(_read(directory / "exclusions.yml", _Exclusions).exclusions),
         survey=tuple(_read(directory / "survey.yml", _Survey).figures),
+        declared=tuple(_read(directory / "declared.yml", _Declared).tables),
         dictionary=_read(directory / "dictionary.yml", Dictionary),
     )
     check_catalogue(catalogue)
@@ -137,8 +144,10 @@ def check_catalogue(catalogue: Catalogue) -> None:
     _unique("indicators", "indicator", [i.id for i in catalogue.indicators])
     _unique("sources.yml", "source", [s.id for s in catalogue.sources])
     _unique("sources.yml", "table", [t.id for t in catalogue.tables])
+    _unique("declared.yml", "table", [t.id for t in catalogue.declared])
     _unique("regions.yml", "municipality", [m.code for m in catalogue.regions.municipalities])
     _check_tables(catalogue)
+    _check_declared(catalogue)
     _check_references(catalogue)
     _check_weights(catalogue)
     _check_nominal_money(catalogue)
@@ -194,6 +203,24 @@ def _check_selection(where: str, table: Table, measure: Measure) -> None:
     unknown = set(measure.select) - set(table.selection)
     if unknown:
         raise CatalogueError(f"{where}: measure {measure.id} selects in unknown {sorted(unknown)}")
+
+
+def _check_declared(catalogue: Catalogue) -> None:
+    sources = {s.id for s in catalogue.sources}
+    dimensions = {d.id for d in catalogue.dimensions}
+    indicators = {i.id for i in catalogue.indicators}
+    for table in catalogue.declared:
+        if table.source_id not in sources:
+            raise CatalogueError(
+                f"declared.yml: table {table.id}: source_id {table.source_id!r} is not a source"
+            )
+        for topic in table.topics:
+            if topic.dimension not in dimensions:
+                raise CatalogueError(
+                    f"declared.yml: {topic.indicator_id}: there is no dimension {topic.dimension!r}"
+                )
+            if topic.indicator_id in indicators:
+                raise CatalogueError(f"declared.yml: {topic.indicator_id} is an indicator already")
 
 
 def _check_references(catalogue: Catalogue) -> None:
@@ -276,9 +303,10 @@ def _read(path: Path, model: type[T]) -> T:
     except yaml.YAMLError as error:
         raise CatalogueError(f"{path.name}: not valid YAML: {error}") from None
     try:
-        return _adapter(model).validate_python(data)
+        entries: T = _adapter(model).validate_python(data)
     except ValidationError as error:
         raise CatalogueError(_explain(path, data, error)) from None
+    return entries
 
 
 @cache

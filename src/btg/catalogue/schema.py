@@ -111,7 +111,7 @@ class Table(Record):
         description="Levels that are requested; those that must have rows are in required_levels."
     )
     required_levels: list[RegionLevel] = Field(
-        default_factory=lambda: ["gemeente"],
+        default=["gemeente"],
         description="Levels that every delivery must have, all 14 municipalities in any case.",
     )
     selection: dict[str, list[str]] = Field(
@@ -260,6 +260,37 @@ class Dimension(Record):
     question_nl: str
     weight: float = Field(gt=0, le=1)
     thin_reason: str | None = Field(default=None, description="Why it rests on few indicators.")
+
+
+KeyMark = Literal["C", "C-v4", "R"]
+
+
+class DeclaredTopic(Record):
+    """A topic of a declared table that would improve the index, by what is known of it."""
+
+    indicator_id: Identifier
+    dimension: Identifier
+    label_nl: str
+    label_en: str
+    title: str = Field(description="Title of the topic; its path is resolved live.")
+    group: str | None = Field(default=None, description="Title of a group above it, if repeated.")
+    key_mark: KeyMark = Field(description="C confirmed in v3, C-v4 only in v4, R recalled.")
+    would_improve: str
+
+
+class DeclaredTable(Record):
+    """A live table whose id is confirmed, not yet part of the build."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_]+$")
+    source_id: Identifier
+    status: Literal["declared"]
+    title: str
+    title_pattern: str | None = Field(
+        default=None, description="For yearly re-issued tables, see Table.title_pattern."
+    )
+    id_mark: KeyMark
+    note: str = ""
+    topics: list[DeclaredTopic] = Field(min_length=1)
 
 
 class Method(Record):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from btg.index.arrays import BoolArray, FloatArray, ordered_sum
+from btg.index.arrays import TOLERANCE, BoolArray, FloatArray, ordered_sum
 from btg.index.errors import IndexMethodError
 
 Z_95_ONE_SIDED = 1.645
@@ -124,7 +124,7 @@ def direction(
     known: "unknown", "no_independent_observation". The reason of a direction is "".
     """
     broken = np.zeros(change.shape, dtype=np.bool_) if level_break is None else level_break
-    agreed = np.where(change > 0, share_improved, share_worsened) >= min_share
+    agreed = np.where(change > 0, share_improved, share_worsened) >= min_share - TOLERANCE
     beyond = np.abs(change) > z * standard_error
     reason = np.where(beyond, "", "within_error")
     reason = np.where(agreed, reason, "method_dependent")

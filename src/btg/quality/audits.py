@@ -37,11 +37,10 @@ def load_audits(sql_dir: Path) -> list[Audit]:
         severity = header.get("severity")
         if severity not in ("critical", "warning", "info") or not {"table", "why"} <= header.keys():
             raise CatalogueError(
-                f"90_audits/{path.name}: the header needs severity (critical, warning, info), table and why"
+                f"90_audits/{path.name}: the header needs severity (critical, warning, info), "
+                "table and why"
             )
-        audits.append(
-            Audit(f"audit.{path.stem}", severity, header["table"], header["why"], sql)  # type: ignore[arg-type]
-        )
+        audits.append(Audit(f"audit.{path.stem}", severity, header["table"], header["why"], sql))
     return audits
 
 

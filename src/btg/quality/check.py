@@ -39,7 +39,9 @@ class CheckResult:
     def as_text(self) -> list[str]:
         """Return lines for a terminal."""
         lines = [f"ok     {name}" for name in self.passed]
-        lines += [f"warn   {w.check_id} {w.table_name}: {w.message} [{w.example}]" for w in self.warnings]
+        lines += [
+            f"warn   {w.check_id} {w.table_name}: {w.message} [{w.example}]" for w in self.warnings
+        ]
         lines += [f"FAULT  {check}: {message}" for check, message in self.faults]
         verdict = "all well" if not self.faults else f"{len(self.faults)} faults"
         return [*lines, f"check: {verdict}, {self.n_rules} rules, {len(self.warnings)} warnings"]
@@ -89,7 +91,9 @@ def run(
         docs.write(catalogue, settings.repository)
     stale = docs.drift(catalogue, settings.repository)
     for name in stale:
-        result.faults.append((f"docs/{name}", "differs from the catalogue: btg check --update-golden"))
+        result.faults.append(
+            (f"docs/{name}", "differs from the catalogue: btg check --update-golden")
+        )
     if not stale:
         result.passed.append(f"docs: {', '.join(docs.GENERATED)} are what the catalogue says")
     if result.faults and result.exit_code == 0:

@@ -62,7 +62,9 @@ def _expectation(library: Any, rule: Rule) -> Any:
     params = rule.params
     match rule.kind:
         case "columns":
-            return names.ExpectTableColumnsToMatchOrderedList(column_list=params["columns"], **common)
+            return names.ExpectTableColumnsToMatchOrderedList(
+                column_list=params["columns"], **common
+            )
         case "not_null":
             return names.ExpectColumnValuesToNotBeNull(column=column, **common)
         case "unique" if len(rule.columns) == 1:
@@ -94,6 +96,7 @@ def _finding(subject: Subject, rule: Rule, result: Any) -> Finding:
     raised = (result.exception_info or {}).get("raised_exception", False)
     example = details.get("partial_unexpected_list") or [details.get("observed_value")]
     passed = bool(result.success)
+    verdict = "could not be checked" if raised else "does not hold"
     what = f"{rule.kind.replace('_', ' ')} {', '.join(rule.columns)}".strip()
     return Finding(
         gate=subject.gate,
@@ -103,7 +106,5 @@ def _finding(subject: Subject, rule: Rule, result: Any) -> Finding:
         table_name=subject.table_name,
         n_failed=0 if passed else int(details.get("unexpected_count") or 1),
         example="" if passed else str(example[0])[:200],
-        message=rule.why
-        if passed
-        else f"{subject.table_name}: {what} does not hold{' (the check itself failed)' if raised else ''}: {rule.why}",
+        message=rule.why if passed else f"{subject.table_name}: {what} {verdict}: {rule.why}",
     )

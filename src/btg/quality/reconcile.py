@@ -65,7 +65,8 @@ POPULATION = """
 with municipal as (
     select membership.region_code, support.year, sum(support.value) as summed
     from intermediate.support as support
-    inner join staging.membership as membership on support.region_code = membership.municipality_code
+    inner join staging.membership as membership
+        on support.region_code = membership.municipality_code
     cross join catalogue.method as method
     where support.series_id = method.population_base
     group by membership.region_code, support.year
@@ -116,7 +117,8 @@ def reconcile(con: warehouse.Connection) -> list[Finding]:
     ]  # fmt: skip
     findings += [
         _finding(f"reconcile.population.{level}", n_failed, worst, difference,
-                 f"{n} published populations of {level} against the sum of municipalities, tolerance 0.1%")
+                 f"{n} published populations of {level} against the sum of municipalities, "
+                 "tolerance 0.1%")
         for level, n, n_failed, worst, difference in warehouse.rows(con, POPULATION)
     ]  # fmt: skip
     return findings

@@ -46,7 +46,8 @@ def snapshot_subject(catalogue: Catalogue, table: Table) -> Subject:
         f"max(cell.value) filter (where cell.measure_id = '{m}') as {m}" for m in measures
     )
     query = (
-        f"select trim(cell.region_key) as region_code, cell.period_key, count(*) as n_cells, {wide} "
+        f"select trim(cell.region_key) as region_code, cell.period_key, count(*) as n_cells, "
+        f"{wide} "
         f"from raw.cell as cell where cell.table_id = '{table.id}' "
         "group by all order by all"
     )
@@ -97,7 +98,9 @@ def _column_rules(catalogue: Catalogue, name: str) -> Sequence[Rule]:
     entry = catalogue.dictionary.columns[name]
     rules = []
     if entry.allowed:
-        rules.append(Rule("in_set", "critical", entry.description, (name,), {"values": entry.allowed}))
+        rules.append(
+            Rule("in_set", "critical", entry.description, (name,), {"values": entry.allowed})
+        )
     if entry.minimum is not None or entry.maximum is not None:
         rules.append(
             Rule("between", "critical", entry.description, (name,),

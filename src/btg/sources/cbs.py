@@ -123,6 +123,12 @@ class CbsSource:
             f"{before['Modified']}; try again later",
         )
 
+    def topics(self, table: Table) -> tuple[str, list[odata.Topic]]:
+        """Return the id under which the table is found today, and all its topics by title path."""
+        reader = self._reader(table)
+        table_id = self._table_id(reader)
+        return table_id, odata.topics_of(reader.properties(table_id))
+
     def _reader(self, table: Table) -> "_TableReader":
         transport = Transport(
             table.id,
@@ -172,6 +178,10 @@ class _TableReader:
         if not _text(info.get("Modified")):
             raise SourceAnswerError(self.table.id, "TableInfos: Modified is missing")
         return info
+
+    def properties(self, table_id: str) -> Rows:
+        """Return the table's DataProperties."""
+        return self._meta(table_id, "DataProperties")
 
     def catalogue(self) -> Rows:
         """Return the list of all tables; cbsodata reads its first page only, so go on from it."""

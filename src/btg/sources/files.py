@@ -104,7 +104,8 @@ def _check_keys(table: Table, path: Path, frame: pl.DataFrame) -> None:
         raise ContractError(
             table.id,
             "duplicate",
-            f"{path.name}: {double.height} rows share a key ({', '.join(spec.key)}), such as {example}",
+            f"{path.name}: {double.height} rows share a key ({', '.join(spec.key)}), "
+            f"such as {example}",
         )
 
 
