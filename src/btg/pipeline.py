@@ -31,7 +31,7 @@ from btg.errors import (
 from btg.quality.findings import FINDING_SCHEMA, Finding, to_frame
 from btg.raw import Snapshot, SnapshotStore
 from btg.settings import Settings
-from btg.sources.protocol import Source
+from btg.sources.protocol import Delivery, Source
 from btg.state import RunState, is_older, load_state, save_state
 
 FULL_FETCH_DAYS = 7
@@ -40,6 +40,9 @@ LOCK_WAIT_S = 60.0
 
 Action = Literal["fetch", "skip", "keep", "failed"]
 Outcome = Literal["published", "nothing_new", "blocked"]
+Ending = Literal[
+    "published", "published_with_warnings", "nothing_new", "nothing_new_with_warnings", "blocked"
+]
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class RunReport:
     message: str = ""
     warnings: list[str] = field(default_factory=list)
     database: str | None = None
+    table_states: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain data; passed checks are counted, failed ones listed."""
@@ -166,12 +170,15 @@ class Workspace:
             )
 
 
-def refresh(workspace: Workspace, options: Options) -> RunReport:
+def refresh(workspace: Workspace, options: Options, stages: "Stages | None" = None) -> RunReport:
     """Run every stage and return the report; the exit code is in it.
 
     Expected failures end in the report (blocked, nothing usable); the published file is then as it
-    was. Only one run at a time works on the data folder; another waits for it.
+    was. Only one run at a time works on the data folder; another waits for it. A crash or an
+    interruption is noted in the run folder and raised. ``stages`` are the functions to call, for
+    whoever wants to watch each of them; order, lock and outcome are the same for all.
     """
+    stages = stages or Stages()
     warm_up = threading.Thread(target=_import_quality_library, daemon=True)
     warm_up.start()
     report = workspace.report
@@ -179,18 +186,31 @@ def refresh(workspace: Workspace, options: Options) -> RunReport:
     try:
         with publish.only_one_run(workspace.settings, LOCK_WAIT_S):
             workspace.state = load_state(workspace.settings.runs_dir)
-            adopt_seed(workspace)
-            for decision in plan(workspace, options):
-                if decision.action == "fetch":
-                    fetch(workspace, decision)
-            build_and_publish(workspace, options)
-            finish(workspace)
+            stages.adopt_seed(workspace)
+            decisions = stages.plan(workspace, options)
+            stages.fetch_all(workspace, [d for d in decisions if d.action == "fetch"])
+            build_and_publish(workspace, options, stages)
+            stages.finish(workspace)
     except BtgError as error:
         report.outcome = "blocked"
         report.exit_code = error.exit_code
         report.message = str(error)
         _save_report(workspace)
+    except BaseException as error:
+        report.exit_code = 1
+        report.message = (
+            f"did not end: {type(error).__name__}; the published file is old or new, whole"
+        )
+        _save_report(workspace)
+        raise
     return report
+
+
+def ending(report: RunReport) -> Ending:
+    """Return in one word how a run ended, for whoever watches runs rather than exit codes."""
+    if report.outcome is None or report.outcome == "blocked":
+        return "blocked"
+    return f"{report.outcome}_with_warnings" if report.exit_code else report.outcome  # type: ignore[return-value]
 
 
 def adopt_seed(workspace: Workspace) -> None:
@@ -252,14 +272,30 @@ def _decide(workspace: Workspace, table: Table, options: Options) -> Decision:
     return decision("skip", f"unchanged since {probe.modified}", source_modified=probe.modified)
 
 
-def fetch(workspace: Workspace, decision: Decision) -> Fetched:
+def fetch_all(workspace: Workspace, decisions: Sequence[Decision]) -> None:
+    """Fetch the tables one after the other: no host is asked twice at a time."""
+    for decision in decisions:
+        fetch(workspace, decision)
+
+
+def download(workspace: Workspace, decision: Decision) -> Delivery:
+    """Return a table as its source has it now; raises ``SourceError``, writes nothing."""
+    table = workspace.catalogue.table(decision.table_id)
+    return workspace.source(table).fetch(table)
+
+
+def fetch(
+    workspace: Workspace,
+    decision: Decision,
+    download: Callable[[Workspace, Decision], Delivery] = download,
+) -> Fetched:
     """Fetch one table whole, keep it, and accept or quarantine it; returns what came of it."""
     catalogue = workspace.catalogue
     table = catalogue.table(decision.table_id)
     with workspace.stage("fetch"):
         workspace.progress(f"fetch {table.id}")
         try:
-            delivery = workspace.source(table).fetch(table)
+            delivery = download(workspace, decision)
         except ContractError as error:
             return _record(workspace, Fetched(table.id, "quarantined", str(error)))
         except SourceError as error:
@@ -326,12 +362,15 @@ def in_use(workspace: Workspace, as_of: datetime | None) -> list[build.TableInUs
     return result
 
 
-def build_and_publish(workspace: Workspace, options: Options) -> None:
+def build_and_publish(
+    workspace: Workspace, options: Options, stages: "Stages | None" = None
+) -> None:
     """Build all relations, pass gate 2 on the candidate file, and put it in place.
 
     Nothing is built when the snapshots, the catalogue, the SQL and the state of the sources are
     those of the published file.
     """
+    stages = stages or Stages()
     settings, report = workspace.settings, workspace.report
     publish.refuse_stale_wal(settings.database)
     tables = in_use(workspace, options.as_of)
@@ -346,26 +385,43 @@ def build_and_publish(workspace: Workspace, options: Options) -> None:
         _publish_source_state(workspace, tables)
         _note_published(workspace, inputs_id, sources_id)
         return
-    with workspace.stage("inputs"):
-        inputs = build.read_inputs(workspace.catalogue, tables)
     con = warehouse.open_build()
     try:
-        with workspace.stage("build"):
-            build_relations(workspace, con, inputs, tables)
-        candidate = _audited_candidate(workspace, con, options)
-        with workspace.stage("publish"):
-            if options.as_of is None:
-                publish.put_in_place(settings, candidate, workspace.run_id)
-                publish.write_parquet(settings, con, workspace.catalogue)
-                _note_published(workspace, inputs_id, sources_id)
-            else:
-                candidate.chmod(0o444)
-                candidate.replace(target)
-                durable.sync_folder(target.parent)
+        stages.build(workspace, con, tables)
+        candidate = stages.audit(workspace, con, options)
+        stages.publish(workspace, con, candidate, options)
+        if options.as_of is None:
+            _note_published(workspace, inputs_id, sources_id)
     finally:
         con.close()
     report.outcome = "published"
     report.message = f"published {target.name}"
+
+
+def build_all(
+    workspace: Workspace, con: warehouse.Connection, tables: Sequence[build.TableInUse]
+) -> None:
+    """Read the snapshots in use and materialise every relation from them."""
+    with workspace.stage("inputs"):
+        inputs = build.read_inputs(workspace.catalogue, tables)
+    with workspace.stage("build"):
+        build_relations(workspace, con, inputs, tables)
+
+
+def put_in_place(
+    workspace: Workspace, con: warehouse.Connection, candidate: Path, options: Options
+) -> None:
+    """Make the audited candidate the published file (or the file of a past date)."""
+    settings = workspace.settings
+    with workspace.stage("publish"):
+        if options.as_of is None:
+            publish.put_in_place(settings, candidate, workspace.run_id)
+            publish.write_parquet(settings, con, workspace.catalogue)
+        else:
+            target = _target(settings, options)
+            candidate.chmod(0o444)
+            candidate.replace(target)
+            durable.sync_folder(target.parent)
 
 
 def _publish_source_state(workspace: Workspace, tables: Sequence[build.TableInUse]) -> None:
@@ -413,7 +469,7 @@ def build_relations(
     warehouse.allow_threads(con)
 
 
-def _audited_candidate(workspace: Workspace, con: warehouse.Connection, options: Options) -> Path:
+def audited_candidate(workspace: Workspace, con: warehouse.Connection, options: Options) -> Path:
     """Write the candidate, audit exactly that file, and return it; raises if a gate blocks.
 
     The findings are then written into it; its content is compared with what was audited.
@@ -466,6 +522,7 @@ def finish(workspace: Workspace) -> None:
     now = workspace.clock()
     for table in workspace.catalogue.used_tables():
         state, message = table_state(workspace, table, now)
+        report.table_states[table.id] = state
         if state in ("quarantined", "too_old"):
             report.warnings.append(f"{table.source_id}/{table.id}: {message}")
     failed = [d for d in report.decisions if d.action == "failed"]
@@ -632,6 +689,7 @@ def _accepted_or_none(store: SnapshotStore, table: Table) -> Snapshot | None:
 
 def _record(workspace: Workspace, result: Fetched, source_modified: str | None = None) -> Fetched:
     workspace.report.fetched.append(result)
+    workspace.progress(f"{result.table_id}: {result.result}: {result.message}")
     now = workspace.now()
     changes: dict[str, Any] = {}
     if result.result in ("accepted", "unchanged"):
@@ -695,6 +753,22 @@ def _import_quality_library() -> None:
     from btg.quality import gx
 
     gx.import_library()
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The functions of a refresh, in the order of ``refresh`` and ``build_and_publish``.
+
+    A flow puts the same functions in place as tasks; each keeps arguments, result and errors.
+    """
+
+    adopt_seed: Callable[[Workspace], None] = adopt_seed
+    plan: Callable[[Workspace, Options], list[Decision]] = plan
+    fetch_all: Callable[[Workspace, Sequence[Decision]], None] = fetch_all
+    build: Callable[[Workspace, warehouse.Connection, Sequence[build.TableInUse]], None] = build_all
+    audit: Callable[[Workspace, warehouse.Connection, Options], Path] = audited_candidate
+    publish: Callable[[Workspace, warehouse.Connection, Path, Options], None] = put_in_place
+    finish: Callable[[Workspace], None] = finish
 
 
 __all__ = ["Options", "RunReport", "SourceUnreachableError", "Workspace", "plan", "refresh"]
