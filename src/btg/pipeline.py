@@ -198,9 +198,7 @@ def refresh(workspace: Workspace, options: Options, stages: "Stages | None" = No
         _save_report(workspace)
     except BaseException as error:
         report.exit_code = 1
-        report.message = (
-            f"did not end: {type(error).__name__}; the published file is old or new, whole"
-        )
+        report.message = f"did not end: {type(error).__name__}; the published file is whole"
         _save_report(workspace)
         raise
     return report
@@ -208,9 +206,12 @@ def refresh(workspace: Workspace, options: Options, stages: "Stages | None" = No
 
 def ending(report: RunReport) -> Ending:
     """Return in one word how a run ended, for whoever watches runs rather than exit codes."""
-    if report.outcome is None or report.outcome == "blocked":
-        return "blocked"
-    return f"{report.outcome}_with_warnings" if report.exit_code else report.outcome  # type: ignore[return-value]
+    match report.outcome, report.exit_code:
+        case "published", code:
+            return "published_with_warnings" if code else "published"
+        case "nothing_new", code:
+            return "nothing_new_with_warnings" if code else "nothing_new"
+    return "blocked"
 
 
 def adopt_seed(workspace: Workspace) -> None:
@@ -387,9 +388,9 @@ def build_and_publish(
         return
     con = warehouse.open_build()
     try:
-        stages.build(workspace, con, tables)
-        candidate = stages.audit(workspace, con, options)
-        stages.publish(workspace, con, candidate, options)
+        stages.build_all(workspace, con, tables)
+        candidate = stages.audited_candidate(workspace, con, options)
+        stages.put_in_place(workspace, con, candidate, options)
         if options.as_of is None:
             _note_published(workspace, inputs_id, sources_id)
     finally:
@@ -765,9 +766,13 @@ class Stages:
     adopt_seed: Callable[[Workspace], None] = adopt_seed
     plan: Callable[[Workspace, Options], list[Decision]] = plan
     fetch_all: Callable[[Workspace, Sequence[Decision]], None] = fetch_all
-    build: Callable[[Workspace, warehouse.Connection, Sequence[build.TableInUse]], None] = build_all
-    audit: Callable[[Workspace, warehouse.Connection, Options], Path] = audited_candidate
-    publish: Callable[[Workspace, warehouse.Connection, Path, Options], None] = put_in_place
+    build_all: Callable[[Workspace, warehouse.Connection, Sequence[build.TableInUse]], None] = (
+        build_all
+    )
+    audited_candidate: Callable[[Workspace, warehouse.Connection, Options], Path] = (
+        audited_candidate
+    )
+    put_in_place: Callable[[Workspace, warehouse.Connection, Path, Options], None] = put_in_place
     finish: Callable[[Workspace], None] = finish
 
 
