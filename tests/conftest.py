@@ -1,4 +1,4 @@
-"""Shared by all tests: nothing but 127.0.0.1 is ever addressed, and one published home is shared."""
+"""Shared by all tests: only 127.0.0.1 is ever addressed, and one published home is shared."""
 
 import os
 import shutil

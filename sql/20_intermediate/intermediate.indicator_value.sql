@@ -75,8 +75,8 @@ select
         when candidate.year < observed_span.first_year then 'before_series'
         when candidate.route = 'aggregated' and candidate.year > observed_span.last_year then 'not_yet_published'
         when candidate.route = 'aggregated' then 'below_coverage'
-        when candidate.source_reason is not null then candidate.source_reason
         when own_span.first_year is null and candidate.is_survey then 'not_surveyed'
+        when candidate.source_reason is not null then candidate.source_reason
         when own_span.first_year is null then 'null_in_source'
         when candidate.year < own_span.first_year then 'before_series'
         when candidate.year > observed_span.last_year then 'not_yet_published'

@@ -54,11 +54,11 @@ select
     ranked_common.rank_common_set,
     ranked.n_ranked,
     ranked.percentile,
-    cast(null as double) as rank_p05,
-    cast(null as double) as rank_median,
-    cast(null as double) as rank_p95,
-    cast(null as double) as score_p05,
-    cast(null as double) as score_p95,
+    interval.rank_p05,
+    interval.rank_median,
+    interval.rank_p95,
+    interval.score_p05,
+    interval.score_p95,
     published.coverage_share,
     case when published.score is not null then published.provisional_share end as provisional_share,
     case when published.score is not null then published.status_unknown_share end as status_unknown_share,
@@ -70,4 +70,6 @@ cross join catalogue.method as method
 left join ranked on published.region_code = ranked.region_code and published.year = ranked.year
 left join ranked_common
     on published.region_code = ranked_common.region_code and published.year = ranked_common.year
+left join uncertainty.interval as interval
+    on published.region_code = interval.region_code and published.year = interval.year
 order by published.region_code, published.year

@@ -90,34 +90,67 @@ all_levels as (
     select * from dimension_level
     union all
     select * from indicator_level
+),
+
+-- method, par. 7: how sure the change is, by the error models and over the variants of the method
+judged as (
+    select
+        all_levels.*,
+        uncertainty.standard_error,
+        uncertainty.error_known_share,
+        uncertainty.share_improved,
+        case when all_levels.matched_change > 0 then uncertainty.share_improved
+            else uncertainty.share_worsened end as share_with_sign
+    from all_levels
+    left join uncertainty.change as uncertainty
+        on all_levels.region_code = uncertainty.region_code
+        and all_levels.year = uncertainty.year
+        and all_levels.level = uncertainty.level
+        and all_levels.item_id = uncertainty.item_id
+        and all_levels.matched_change is not null
+),
+
+reasoned as (
+    select
+        judged.*,
+        case
+            when judged.matched_change is null then judged.unknown_reason
+            when judged.year = method.base_year then 'base_year'
+            when judged.has_level_break then 'level_break'
+            when judged.standard_error is null then 'error_unknown'
+            when judged.share_with_sign is null then 'variant_missing'
+            when judged.share_with_sign + method.comparison_tolerance < method.direction_share
+                then 'method_dependent'
+            when abs(judged.matched_change) <= method.direction_z * judged.standard_error
+                then 'within_error'
+            else 'robust'
+        end as direction_reason
+    from judged
+    cross join catalogue.method as method
 )
 
 select
-    all_levels.region_code,
-    all_levels.year,
-    all_levels.level,
-    all_levels.item_id,
-    all_levels.base_score,
-    all_levels.score,
-    all_levels.level_change as change,
-    all_levels.matched_change,
-    all_levels.level_change - all_levels.matched_change as composition_effect,
-    all_levels.n_dimensions_matched,
-    all_levels.matched_weight_share,
-    all_levels.change_vs_nl,
-    cast(null as double) as standard_error,
-    cast(null as double) as error_known_share,
-    cast(null as double) as share_improved,
+    reasoned.region_code,
+    reasoned.year,
+    reasoned.level,
+    reasoned.item_id,
+    reasoned.base_score,
+    reasoned.score,
+    reasoned.level_change as change,
+    reasoned.matched_change,
+    reasoned.level_change - reasoned.matched_change as composition_effect,
+    reasoned.n_dimensions_matched,
+    reasoned.matched_weight_share,
+    reasoned.change_vs_nl,
+    reasoned.standard_error,
+    reasoned.error_known_share,
+    reasoned.share_improved,
     case
-        when all_levels.matched_change is null then 'unknown'
-        else 'unclear'
+        when reasoned.matched_change is null then 'unknown'
+        when reasoned.direction_reason <> 'robust' then 'unclear'
+        when reasoned.matched_change > 0 then 'up'
+        else 'down'
     end as direction,
-    case
-        when all_levels.matched_change is null then all_levels.unknown_reason
-        when all_levels.year = method.base_year then 'base_year'
-        when all_levels.has_level_break then 'level_break'
-        else 'uncertainty_not_computed'
-    end as direction_reason
-from all_levels
-cross join catalogue.method as method
-order by all_levels.region_code, all_levels.year, all_levels.level, all_levels.item_id
+    reasoned.direction_reason
+from reasoned
+order by reasoned.region_code, reasoned.year, reasoned.level, reasoned.item_id

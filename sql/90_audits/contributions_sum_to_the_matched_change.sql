@@ -1,6 +1,7 @@
 -- severity: critical
 -- table: marts.change_contribution
 -- why: contributions sum to the matched change of the index
+-- reason: a bar chart of contributions that does not add up to the figure above it is the first thing a reader notices.
 with summed as (
     select contribution.region_code, contribution.year, sum(contribution.contribution) as total
     from marts.change_contribution as contribution
@@ -13,5 +14,5 @@ left join summed on change.region_code = summed.region_code and change.year = su
 where change.level = 'index'
     and (
         (change.matched_change is null) <> (summed.total is null)
-        or abs(change.matched_change - summed.total) > 1e-9
+        or abs(change.matched_change - summed.total) > (select method.comparison_tolerance from meta.method as method)
     )

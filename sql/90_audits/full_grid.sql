@@ -1,6 +1,7 @@
 -- severity: critical
 -- table: marts.indicator_score
 -- why: every region, year and indicator has a row, and nothing else has
+-- reason: a join that drops rows takes the reason for what is missing with it.
 select count(*) as n_rows, any_value(grid.n_expected) as n_expected
 from marts.indicator_score as score
 cross join (

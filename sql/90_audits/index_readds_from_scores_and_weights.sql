@@ -1,6 +1,7 @@
 -- severity: critical
 -- table: marts.btg_index
 -- why: the index is re-computed from the published indicator scores and weights
+-- reason: anybody with the file must be able to re-compute the index by hand.
 with dimensional as (
     select
         score.region_code,
@@ -30,5 +31,6 @@ select btg_index.region_code, btg_index.year, btg_index.score, recomputed.score 
 from marts.btg_index as btg_index
 left join recomputed
     on btg_index.region_code = recomputed.region_code and btg_index.year = recomputed.year
+cross join meta.method as method
 where btg_index.score is not null
-    and (recomputed.score is null or abs(btg_index.score - recomputed.score) > 1e-9)
+    and (recomputed.score is null or abs(btg_index.score - recomputed.score) > method.comparison_tolerance)

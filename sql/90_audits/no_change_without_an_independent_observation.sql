@@ -1,6 +1,7 @@
 -- severity: critical
 -- table: marts.change_since_2019
 -- why: a carried copy of the base is not "no change": the end rests on a newer observation than the base
+-- reason: a carried copy of 2019 reported as a change of 0.0 says that nothing changed where nothing was measured.
 select change.region_code, change.year, change.item_id, change.matched_change
 from marts.change_since_2019 as change
 cross join meta.method as method

@@ -1,6 +1,7 @@
 -- severity: critical
 -- table: marts.indicator_score
 -- why: missing is null with a reason, and a reason stands only where something is missing
+-- reason: the first question about an empty cell is why.
 select score.region_code, score.year, score.indicator_id, score.missing_reason
 from marts.indicator_score as score
 where (score.score is null) <> (score.missing_reason is not null)

@@ -16,6 +16,22 @@ from btg.publication_status import period_statuses
 from btg.raw import Snapshot, columns_of
 from btg.sources.protocol import DATA_ENTITY
 
+COMPUTED_SCHEMA = "uncertainty"
+COMPUTED_FROM = (
+    "intermediate.change_weight",
+    "intermediate.matched",
+    "intermediate.support",
+    "marts.indicator_score",
+    "meta.baseline",
+    "meta.dimension",
+    "meta.index_year",
+    "meta.indicator",
+    "meta.method",
+    "meta.region",
+    "staging.membership",
+)
+"""What the engine computes between two halves of the models, and the relations it reads."""
+
 
 @dataclass(frozen=True)
 class TableInUse:
@@ -94,9 +110,21 @@ def load_inputs(
 def run_models(
     con: warehouse.Connection, sql_dir: Path, targets: Iterable[str] | None = None
 ) -> list[sqlrun.Model]:
-    """Materialise the models in order and return them."""
+    """Materialise the models in order and return them.
+
+    The method intervals and standard errors are computed between the models that they rest on and
+    those that read them, if any of these is wanted.
+    """
     models = sqlrun.in_order(sqlrun.load_models(con, sql_dir), targets)
-    sqlrun.materialise(con, models)
+    before, after = sqlrun.halves(models, COMPUTED_SCHEMA)
+    sqlrun.materialise(con, before)
+    if after:
+        # imported here: only a whole build needs the engine
+        from btg import uncertainty
+
+        for name, content in uncertainty.compute(con).items():
+            warehouse.load(con, name, content)
+        sqlrun.materialise(con, after)
     return models
 
 

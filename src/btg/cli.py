@@ -13,7 +13,9 @@ EPILOGS = {
     "plan": "examples:\n  btg plan\n  btg plan --only cbs --json",
     "status": "examples:\n  btg status\n  btg status --json",
     "check": "examples:\n  btg check\n  btg check --format github",
-    "explain": "examples:\n  btg explain GM0153 2022\n  btg explain Enschede 2022 woninginbraak",
+    "explain": "examples:\n  btg explain GM0153 2022\n  btg explain Enschede 2022 woninginbraak\n"
+    "  btg explain Enschede 2022 --variant "
+    "'form=geometric_goalposts|weights=pca|set=all|ruler=none|base=nearest'",
     "import": "examples:\n  btg import rmbw rmbw-2024.csv\n  btg import kiesraad turnout.csv",
     "raw": "examples:\n  btg raw list\n  btg raw accept 70072ned_20261124T031500_0a1b2c3d4e5f "
     "--reason 'redesign, checked by hand'",
@@ -22,6 +24,7 @@ EPILOGS = {
     "rebase": "examples:\n  btg rebase --reason 'new indicator on housing'\n"
     "  btg rebase --dry-run --reason 'what would move'",
     "sources": "examples:\n  btg sources verify\n  btg sources verify --only cbs",
+    "doctor": "examples:\n  btg doctor\n  btg doctor --notify",
     "bench": "examples:\n  btg bench\n  btg bench --json",
 }
 
@@ -86,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("region", help="code or name, such as GM0153 or Enschede")
     explain.add_argument("year", type=int)
     explain.add_argument("item", nargs="?", help="dimension or indicator")
+    explain.add_argument(
+        "--variant", metavar="ID", help="recompute the index under this variant (see meta.variant)"
+    )
     importer = _add(commands, "import", "take in an edition file", dest="import_file")
     importer.add_argument("source", help="source of the file, such as rmbw")
     importer.add_argument("file")
@@ -105,6 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     sources = _add(commands, "sources", "probe every declared id and key live")
     sources.add_argument("action", choices=["verify"])
     sources.add_argument("--only", metavar="SOURCE")
+    doctor = _add(commands, "doctor", "whether this machine can do its nightly work")
+    doctor.add_argument(
+        "--notify", action="store_true", help="tell the webhook (BTG_WEBHOOK_URL) what is not well"
+    )
     bench = _add(commands, "bench", "measure the stages on this machine")
     bench.add_argument("--rounds", type=int, default=3)
     return parser

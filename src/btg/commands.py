@@ -18,7 +18,7 @@ from btg.state import save_state
 
 def refresh(arguments: Namespace) -> int:
     """Run all stages; print a readable summary of the published index."""
-    from btg import pipeline, summary
+    from btg import notify, pipeline, summary
 
     settings, catalogue = load_settings(), load_catalogue()
     if arguments.only and arguments.offline:
@@ -29,9 +29,10 @@ def refresh(arguments: Namespace) -> int:
         only=arguments.only,
         as_of=_date(arguments.as_of),
     )
-    with terminal.progress(quiet=arguments.json) as tell:
+    with terminal.progress(quiet=arguments.json) as tell, notify.on_crash(settings):
         workspace = Workspace(settings, catalogue, progress=tell)
         report = pipeline.refresh(workspace, options)
+    notify.after(settings, report)
     if arguments.json:
         _print_json(report.as_json())
         return report.exit_code
@@ -111,9 +112,17 @@ def explain(arguments: Namespace) -> int:
     """Print the chain from an index row to the raw cell."""
     from btg import explanation
 
-    chain = explanation.explain(
-        load_settings(), load_catalogue(), arguments.region, arguments.year, arguments.item
-    )
+    settings = load_settings()
+    if arguments.variant is not None:
+        if arguments.item not in (None, "index"):
+            raise UsageError("--variant recomputes the index: leave out the item")
+        chain = explanation.explain_variant(
+            settings, arguments.region, arguments.year, arguments.variant
+        )
+    else:
+        chain = explanation.explain(
+            settings, load_catalogue(), arguments.region, arguments.year, arguments.item
+        )
     if arguments.json:
         _print_json(chain)
     else:
@@ -234,7 +243,7 @@ def rollback(arguments: Namespace) -> int:
 
 def rebase(arguments: Namespace) -> int:
     """Compute the ruler of the catalogue's method version and freeze it."""
-    from btg import build, pipeline, warehouse
+    from btg import baseline, build, pipeline, warehouse
     from btg import rebase as ruler
 
     catalogue = load_catalogue()
@@ -242,12 +251,12 @@ def rebase(arguments: Namespace) -> int:
     pipeline.adopt_seed(workspace)
     inputs = build.read_inputs(catalogue, pipeline.in_use(workspace, None))
     con = warehouse.open_build()
-    build.load_inputs(con, catalogue, inputs, ruler.empty_baseline())
+    build.load_inputs(con, catalogue, inputs, baseline.empty_baseline())
     build.run_models(con, workspace.settings.sql_dir, ["intermediate.indicator_value"])
     frame = ruler.compute_baseline(con, catalogue)
     con.close()
     if not arguments.dry_run:
-        ruler.write_baseline(catalogue, frame, arguments.reason, workspace.now())
+        baseline.write_baseline(catalogue, frame, arguments.reason, workspace.now())
     if arguments.json:
         _print_json(frame.to_dicts())
     else:
@@ -259,6 +268,30 @@ def rebase(arguments: Namespace) -> int:
         done = "not written (dry run)" if arguments.dry_run else "frozen"
         print(f"rebase: ruler {catalogue.method.method_version}, {frame.height} indicators, {done}")
     return 0
+
+
+def doctor(arguments: Namespace) -> int:
+    """Look at versions, disk, permissions, clock, lock, last run, server, worker and schedule."""
+    from btg import doctor as examination
+
+    settings = load_settings()
+    checks = examination.examine(settings, load_catalogue(), datetime.now(UTC))
+    code = examination.exit_code(checks)
+    if arguments.notify:
+        examination.tell(settings, checks)
+    if arguments.json:
+        _print_json({"checks": [c.__dict__ for c in checks], "exit_code": code})
+        return code
+    terminal.table(
+        ["check", "state", "found", "next step"],
+        [
+            [c.name, c.state, c.found, c.next_step if c.state in ("warn", "fail") else ""]
+            for c in checks
+        ],
+    )
+    bad = sum(c.state in ("warn", "fail") for c in checks)
+    print(f"doctor: {len(checks)} checks, {bad} need attention")
+    return code
 
 
 def bench(arguments: Namespace) -> int:

@@ -5,7 +5,8 @@ accepted. The first that fails quarantines the delivery with one sentence that n
 what is odd but harmless becomes a note.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -15,7 +16,7 @@ from btg.catalogue.schema import LEVEL_PREFIX, Table
 from btg.cells import cells, period_year
 from btg.errors import ContractError
 from btg.publication_status import period_statuses
-from btg.raw import Snapshot, columns_of, fingerprint
+from btg.raw import Snapshot, columns_of, comparable, fingerprint
 from btg.sources.protocol import DATA_ENTITY
 
 GROWTH_LIMIT_SHARE = 0.5
@@ -25,7 +26,9 @@ JUMP_FACTOR = 10.0
 PERIOD_JUMP_FACTOR = 50.0
 """The same from one period to the next, where real growth can be large (solar power)."""
 JUMP_FROM = 100.0
-"""Below this value a jump between years can be chance (counts of few)."""
+"""Below this value a jump can be chance (counts of few)."""
+JUMP_SHARE = 0.1
+"""That many cells of a measure do not jump by chance, however small the values."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Evidence:
     fingerprint: Mapping[str, Mapping[str, str]]
     before: pl.DataFrame | None
     before_rows: int | None
+    is_before_seed: bool
     before_fingerprint: Mapping[str, Mapping[str, str]]
     before_entities: Mapping[str, pl.DataFrame]
     notes: list[str] = field(default_factory=list)
@@ -48,25 +52,67 @@ class Evidence:
         return ContractError(f"{self.table.source_id}/{self.table.id}", rule, message)
 
 
+@contextmanager
+def readable(table: Table) -> Iterator[None]:
+    """Turn a failure to read a delivery as a table into a ``ContractError`` of one line."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, LookupError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ContractError(
+            f"{table.source_id}/{table.id}",
+            "shape",
+            f"the delivery cannot be read as the table it was ({type(error).__name__}: {reason})",
+        ) from error
+
+
+def check_types(table: Table, entities: Mapping[str, pl.DataFrame]) -> None:
+    """The data type of every used column is one of those of the catalogue."""
+    found = fingerprint(table, entities)
+    for measure in table.measures:
+        datatype = found.get(measure.id, {}).get("datatype")
+        if datatype is not None and datatype not in measure.datatypes:
+            raise ContractError(
+                f"{table.source_id}/{table.id}",
+                "datatype",
+                f"data type of {measure.id} is {datatype!r}, "
+                f"expected one of {', '.join(measure.datatypes)}",
+            )
+
+
 def check_snapshot(
     catalogue: Catalogue, table: Table, snapshot: Snapshot, accepted: Snapshot | None
 ) -> list[str]:
     """Return notes on a snapshot that may be used; raises ``ContractError`` on one that may not."""
+    with readable(table):
+        return _check(catalogue, table, snapshot, accepted)
+
+
+def _check(
+    catalogue: Catalogue, table: Table, snapshot: Snapshot, accepted: Snapshot | None
+) -> list[str]:
     entities = snapshot.entities()
     if table.role == "areas":
         return _check_areas(catalogue, table, entities)
+    check_types(table, entities)
     cell = _trimmed(table, cells(table, entities, columns_of(table, entities)))
     before = before_rows = None
+    is_before_seed = accepted is not None and accepted.manifest["origin"] == "seed"
     before_fingerprint: Mapping[str, Mapping[str, str]] = {}
     old: Mapping[str, pl.DataFrame] = {}
+    notes: list[str] = []
     if accepted is not None:
         old = accepted.entities()
-        before = _trimmed(table, cells(table, old, columns_of(table, old)))
-        before_rows = old[DATA_ENTITY].height
-        before_fingerprint = fingerprint(table, old)
+        known = comparable(table, old)
+        before = _trimmed(known, cells(known, old, columns_of(known, old)))
+        before_rows = old[DATA_ENTITY].height if _is_same_slice(snapshot, accepted) else None
+        before_fingerprint = fingerprint(known, old)
+        new = [m.id for m in table.measures if m not in known.measures]
+        if new:
+            notes.append(f"not in the last accepted delivery, so not compared: {', '.join(new)}")
     evidence = Evidence(
         catalogue, table, entities, cell, fingerprint(table, entities),
-        before, before_rows, before_fingerprint, old,
+        before, before_rows, is_before_seed, before_fingerprint, old, notes,
     )  # fmt: skip
     for rule in RULES:
         rule(evidence)
@@ -74,7 +120,7 @@ def check_snapshot(
 
 
 def check_units(evidence: Evidence) -> None:
-    """Unit and data type of every used column are those of the catalogue and of the last time."""
+    """The unit of every used column is the catalogue's, and its data type that of the last time."""
     for measure in evidence.table.measures:
         found = evidence.fingerprint.get(measure.id)
         if found is None:
@@ -83,12 +129,6 @@ def check_units(evidence: Evidence) -> None:
             raise evidence.fail(
                 "unit",
                 f"unit of {measure.id} is {found['unit']!r}, expected {measure.unit!r}",
-            )
-        if found["datatype"] not in measure.datatypes:
-            raise evidence.fail(
-                "datatype",
-                f"data type of {measure.id} is {found['datatype']!r}, "
-                f"expected one of {', '.join(measure.datatypes)}",
             )
         old = evidence.before_fingerprint.get(measure.id)
         if old is not None and old["datatype"] != found["datatype"]:
@@ -112,7 +152,8 @@ def check_rows(evidence: Evidence) -> None:
             "rows",
             f"{rows} rows, expected at least {least:.0f} (last accepted {before})",
         )
-    if rows > before * (1 + GROWTH_LIMIT_SHARE):
+    # the seed is a part of its table (some years, some levels): the whole may be much larger
+    if rows > before * (1 + GROWTH_LIMIT_SHARE) and not evidence.is_before_seed:
         raise evidence.fail(
             "rows", f"{rows} rows, more than half as many again as the last accepted {before}"
         )
@@ -260,11 +301,12 @@ def _topic_titles(properties: pl.DataFrame) -> set[str]:
 
 
 def _check_jumps(evidence: Evidence) -> None:
+    """No cell changes by a factor of ten at once, nor by fifty from one period to the next."""
     keys = ["measure_id", "region_code", "period_key"]
-    big = pl.col("value").abs() >= JUMP_FROM
     if evidence.before is not None:
         both = evidence.cell.join(evidence.before, on=keys, suffix="_before")
-        wrong = both.filter(_is_jump(JUMP_FACTOR) & big)
+        jumps = both.filter(_is_jump(JUMP_FACTOR) & (pl.col("value_before") != 0))
+        wrong = _beyond_chance(jumps, evidence.before, both)
         if wrong.height:
             first = wrong.sort(keys).row(0, named=True)
             raise evidence.fail(
@@ -275,11 +317,13 @@ def _check_jumps(evidence: Evidence) -> None:
             )
     series = evidence.cell.filter(pl.col("value").is_not_null()).sort(keys)
     previous = pl.col("value").shift(1).over("measure_id", "region_code")
-    jumps = series.with_columns(previous.alias("value_before")).filter(
-        _is_jump(PERIOD_JUMP_FACTOR) & big
+    steps = series.with_columns(previous.alias("value_before"))
+    above_zero = (pl.col("value") != 0) & (pl.col("value_before") != 0)
+    jumps = _beyond_chance(
+        steps.filter(_is_jump(PERIOD_JUMP_FACTOR) & above_zero), evidence.before, None
     )
     if jumps.height:
-        first = jumps.row(0, named=True)
+        first = jumps.sort(keys).row(0, named=True)
         raise evidence.fail(
             "jump",
             f"{first['measure_id']} {first['region_code']} {first['period_key']} is "
@@ -289,7 +333,38 @@ def _check_jumps(evidence: Evidence) -> None:
 
 def _is_jump(factor: float) -> pl.Expr:
     now, before = pl.col("value").abs(), pl.col("value_before").abs()
-    return (before > 0) & (now >= before * factor)
+    return (now >= before * factor) | (before >= now * factor)
+
+
+def _beyond_chance(
+    jumps: pl.DataFrame, known: pl.DataFrame | None, compared: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Return the jumps that few cases cannot explain.
+
+    Those are jumps of large values, to a value far outside all that the measure ever was, or of
+    a good part of the cells that were compared.
+    """
+    size = pl.max_horizontal(pl.col("value").abs(), pl.col("value_before").abs())
+    is_odd = size >= JUMP_FROM
+    if known is not None:
+        was = known.filter(pl.col("value") != 0).group_by("measure_id")
+        extent = was.agg(
+            pl.col("value").abs().min().alias("least"), pl.col("value").abs().max().alias("most")
+        )
+        jumps = jumps.join(extent, on="measure_id", how="left", validate="m:1")
+        now = pl.col("value").abs()
+        is_odd |= (now > 2 * pl.col("most")) | ((now > 0) & (now < pl.col("least") / 2))
+    if compared is not None:
+        total = compared.filter(pl.col("value_before").is_not_null()).group_by("measure_id").len()
+        jumps = jumps.join(total, on="measure_id", how="left", validate="m:1")
+        is_odd |= pl.len().over("measure_id") > JUMP_SHARE * pl.col("len")
+    return jumps.filter(is_odd)
+
+
+def _is_same_slice(one: Snapshot, other: Snapshot) -> bool:
+    """Return whether two deliveries were asked for with the same filter, whatever the padding."""
+    first, second = (str(s.manifest["request"].get("filter")).split() for s in (one, other))
+    return "".join(first) == "".join(second)
 
 
 def _value_message(measure_id: str, wrong: pl.DataFrame, expected: str) -> str:

@@ -69,9 +69,17 @@ def indicators(catalogue: Catalogue) -> str:
     return "\n".join([*lines, ""])
 
 
+def quality(catalogue: Catalogue) -> str:
+    """Return docs/quality.md: every rule of both gates and the test that breaks it."""
+    from btg.quality import document
+
+    return f"{NOTE}\n{document.quality(catalogue)}"
+
+
 GENERATED: dict[str, Callable[[Catalogue], str]] = {
     "dictionary.md": dictionary,
     "indicators.md": indicators,
+    "quality.md": quality,
 }
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import polars as pl
+
 from btg import warehouse
 from btg.catalogue.loader import Catalogue
 from btg.catalogue.schema import Indicator, MeasureRef
@@ -40,6 +42,52 @@ def explain(
         con.close()
     known = [*(d.id for d in catalogue.dimensions), *(i.id for i in catalogue.indicators)]
     raise UsageError(f"{item!r} is no dimension or indicator; known: {', '.join(known)}")
+
+
+def explain_variant(
+    settings: Settings, region: str, year: int, variant_id: str
+) -> dict[str, Any]:
+    """Return index, rank and change of a region under one variant, from the published file alone.
+
+    Beside it what the default says. Raises ``UsageError`` on an unknown variant, region or year.
+    """
+    from btg import variant_inputs
+    from btg.index.errors import IndexMethodError
+    from btg.index.sensitivity import variant
+    from btg.index.variants import DEFAULT_VARIANT, parse_variant_id
+
+    try:
+        chosen = parse_variant_id(variant_id)
+    except IndexMethodError as error:
+        raise UsageError(f"--variant: {error}; meta.variant lists all") from None
+    con = warehouse.open_published(settings.database)
+    try:
+        place = _region(con, region)
+        _require_year(con, year)
+        grid = variant_inputs.read_grid(con, "published")
+    finally:
+        con.close()
+    inputs = variant_inputs.sensitivity_inputs(grid)
+    indexed = variant_inputs.in_years(inputs, inputs.is_index_year)
+    if year not in indexed.years:
+        known = ", ".join(str(y) for y in indexed.years)
+        raise UsageError(f"{year} is no index year: {known} are")
+    found = {
+        name: variant(name, indexed)
+        .filter(pl.col("region_code") == place["region_code"], pl.col("year") == year)
+        .select("score", "rank", "change")
+        .to_dicts()[0]
+        for name in dict.fromkeys([chosen.variant_id, DEFAULT_VARIANT])
+    }
+    return {
+        "region": place,
+        "year": year,
+        "variant_id": chosen.variant_id,
+        "variant": found[chosen.variant_id],
+        "default": found[DEFAULT_VARIANT],
+        "reading": "score and change on the scale of the default: 100 = the Netherlands in the "
+        "base year; none where a form cannot take a value (meta.infeasible)",
+    }
 
 
 def as_text(chain: dict[str, Any]) -> list[str]:

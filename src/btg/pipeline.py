@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from btg import build, contracts, durable, publish, rebase, revisions, sqlrun, warehouse
+from btg import baseline, build, durable, lineage, publish, revisions, warehouse
 from btg.catalogue.loader import Catalogue
 from btg.catalogue.schema import Table
 from btg.errors import (
@@ -179,8 +179,6 @@ def refresh(workspace: Workspace, options: Options, stages: "Stages | None" = No
     whoever wants to watch each of them; order, lock and outcome are the same for all.
     """
     stages = stages or Stages()
-    warm_up = threading.Thread(target=_import_quality_library, daemon=True)
-    warm_up.start()
     report = workspace.report
     report.command = options.command
     try:
@@ -240,12 +238,12 @@ def _decide(workspace: Workspace, table: Table, options: Options) -> Decision:
 
     if options.as_of is not None:
         return decision("keep", "as known on a date: nothing is fetched", is_due=False)
-    if table.kind == "edition_file":
-        return decision("keep", f"edition file: btg import {table.source_id} FILE", is_due=False)
     if options.only is not None and table.source_id != options.only:
         return decision("keep", f"only {options.only} was asked for", is_due=False)
     if options.offline:
         return decision("keep", "offline", is_due=False)
+    if table.kind == "edition_file":
+        return decision("keep", f"edition file: btg import {table.source_id} FILE")
     workspace.progress(f"probe {table.id}")
     try:
         probe = workspace.source(table).probe(table)
@@ -258,6 +256,13 @@ def _decide(workspace: Workspace, table: Table, options: Options) -> Decision:
         return decision("fetch", "never fetched from the source", source_modified=probe.modified)
     if state.problem == "quarantined":
         return decision("fetch", "the last delivery was refused", source_modified=probe.modified)
+    lacking = _series_not_held(workspace.store, table)
+    if lacking:
+        return decision(
+            "fetch",
+            f"the catalogue asks for series that are not held yet: {', '.join(lacking)}",
+            source_modified=probe.modified,
+        )
     if probe.modified != state.source_modified:
         return decision(
             "fetch",
@@ -291,31 +296,37 @@ def fetch(
     download: Callable[[Workspace, Decision], Delivery] = download,
 ) -> Fetched:
     """Fetch one table whole, keep it, and accept or quarantine it; returns what came of it."""
+    from btg.contracts import check_types, readable
+
     catalogue = workspace.catalogue
     table = catalogue.table(decision.table_id)
     with workspace.stage("fetch"):
         workspace.progress(f"fetch {table.id}")
         try:
             delivery = download(workspace, decision)
+            check_types(table, delivery.entities)
+            with readable(table):
+                snapshot = workspace.store.store(
+                    table,
+                    catalogue.source(table.source_id),
+                    delivery,
+                    retrieved_at=workspace.now(),
+                    origin="fetched",
+                    origin_note="",
+                )
         except ContractError as error:
             return _record(workspace, Fetched(table.id, "quarantined", str(error)))
         except SourceError as error:
             return _record(workspace, Fetched(table.id, "failed", str(error)))
-        snapshot = workspace.store.store(
-            table,
-            catalogue.source(table.source_id),
-            delivery,
-            retrieved_at=workspace.now(),
-            origin="fetched",
-            origin_note="",
-        )
-    return accept(workspace, table, snapshot, decision.source_modified or delivery.modified)
+    return accept(workspace, table, snapshot, delivery.modified)
 
 
 def accept(
     workspace: Workspace, table: Table, snapshot: Snapshot, source_modified: str | None
 ) -> Fetched:
     """Pass a stored snapshot through gate 1: put it in use, or quarantine it."""
+    from btg.contracts import check_snapshot
+
     store = workspace.store
     with workspace.stage("accept"):
         accepted = _accepted_or_none(store, table)
@@ -323,26 +334,33 @@ def accept(
             result = Fetched(table.id, "unchanged", "same figures as the last time", snapshot.id)
             return _record(workspace, result, source_modified)
         try:
-            notes = contracts.check_snapshot(workspace.catalogue, table, snapshot, accepted)
+            notes = check_snapshot(workspace.catalogue, table, snapshot, accepted)
         except ContractError as error:
             store.quarantine(table, snapshot, workspace.now(), str(error), workspace.run_id)
             return _record(workspace, Fetched(table.id, "quarantined", str(error), snapshot.id))
-        changed = put_in_use(workspace, table, snapshot, "; ".join(notes) or "passed gate 1")
-        result = Fetched(
-            table.id, "accepted", f"{changed} cells differ from the last", snapshot.id, changed
-        )
+        changed = _put_in_use(workspace, table, snapshot, "; ".join(notes) or "passed gate 1")
+        message = revisions.in_words(changed, workspace.catalogue.method.base_year)
+        result = Fetched(table.id, "accepted", message, snapshot.id, changed.height)
         return _record(workspace, result, source_modified)
 
 
 def put_in_use(workspace: Workspace, table: Table, snapshot: Snapshot, reason: str) -> int:
     """Accept a snapshot, keep its differences from the one before, and return their number."""
+    return _put_in_use(workspace, table, snapshot, reason).height
+
+
+def _put_in_use(
+    workspace: Workspace, table: Table, snapshot: Snapshot, reason: str
+) -> pl.DataFrame:
+    from btg.contracts import readable
+
     accepted = _accepted_or_none(workspace.store, table)
     changed = revisions.empty_revisions()
     if accepted is not None:
-        changed = revisions.compare(table, accepted, snapshot, workspace.run_id)
-    workspace.store.save_revisions(table, snapshot, changed)
-    workspace.store.accept(table, snapshot, workspace.now(), reason, workspace.run_id)
-    return changed.height
+        with readable(table):
+            changed = revisions.compare(table, accepted, snapshot, workspace.run_id)
+    workspace.store.accept(table, snapshot, workspace.now(), reason, workspace.run_id, changed)
+    return changed
 
 
 def in_use(workspace: Workspace, as_of: datetime | None) -> list[build.TableInUse]:
@@ -386,6 +404,7 @@ def build_and_publish(
         _publish_source_state(workspace, tables)
         _note_published(workspace, inputs_id, sources_id)
         return
+    threading.Thread(target=_import_quality_library, daemon=True).start()
     con = warehouse.open_build()
     try:
         stages.build_all(workspace, con, tables)
@@ -458,12 +477,12 @@ def build_relations(
 ) -> None:
     """Materialise every relation of the dictionary in the build database."""
     catalogue = workspace.catalogue
-    build.load_inputs(con, catalogue, inputs, rebase.read_baseline(catalogue))
+    build.load_inputs(con, catalogue, inputs, baseline.read_baseline(catalogue))
     states = source_states(workspace, tables, newest_periods(inputs))
     warehouse.load(con, "raw.source_state", states)
     models = build.run_models(con, workspace.settings.sql_dir)
     warehouse.load(con, "meta.data_dictionary", publish.dictionary_frame(catalogue))
-    warehouse.load(con, "meta.lineage", lineage(catalogue, models))
+    warehouse.load(con, "meta.lineage", lineage.lineage_frame(con, catalogue, models))
     warehouse.load(con, "meta.revision", _revisions(workspace, tables))
     warehouse.load(con, "meta.check_result", pl.DataFrame(schema=FINDING_SCHEMA))
     warehouse.load(con, "meta.run", _run_row(workspace, catalogue))
@@ -483,6 +502,10 @@ def audited_candidate(workspace: Workspace, con: warehouse.Connection, options: 
     with workspace.stage("gates"):
         findings = audit(workspace, con, candidate)
     report.findings = findings
+    durable.write_json(
+        workspace.settings.runs_dir / f"checks_{workspace.run_id}.json",
+        [asdict(f) for f in findings],
+    )
     blocking = [f for f in findings if f.blocks]
     if blocking:
         candidate.unlink(missing_ok=True)
@@ -510,6 +533,7 @@ def audit(workspace: Workspace, con: warehouse.Connection, candidate: Path) -> l
     published = warehouse.open_published(candidate)
     try:
         subjects = [rules.mart_subject(catalogue, name) for name in catalogue.dictionary.tables]
+        subjects.append(rules.file_subject())
         findings += gx.validate(published, subjects)
         findings += audits.run_audits(published, audits.load_audits(workspace.settings.sql_dir))
     finally:
@@ -521,11 +545,16 @@ def finish(workspace: Workspace) -> None:
     """Set the exit code from the state of the sources, and save state and report."""
     report = workspace.report
     now = workspace.clock()
+    due = {d.table_id for d in report.decisions if d.is_due}
+    needs_attention = False
     for table in workspace.catalogue.used_tables():
         state, message = table_state(workspace, table, now)
         report.table_states[table.id] = state
         if state in ("quarantined", "too_old"):
-            report.warnings.append(f"{table.source_id}/{table.id}: {message}")
+            where = f"{table.source_id}/{table.id}"
+            is_named = message.startswith((f"{where}:", f"{table.id}:"))
+            report.warnings.append(message if is_named else f"{where}: {message}")
+            needs_attention |= table.id in due
     failed = [d for d in report.decisions if d.action == "failed"]
     failed_tables = [d.table_id for d in failed]
     failed_tables += [f.table_id for f in report.fetched if f.result == "failed"]
@@ -536,12 +565,12 @@ def finish(workspace: Workspace) -> None:
             f"{len(failed_tables)} tables could not be checked at the source; their last accepted "
             f"figures serve. First: {reasons[0]}"
         )
-    if report.warnings and report.exit_code == 0:
+    if (needs_attention or failed_tables) and report.exit_code == 0:
         report.exit_code = 4
     for decision in report.decisions:
         if decision.action == "failed":
-            workspace.state = workspace.state.with_table(
-                decision.table_id, failed_at=workspace.now(), message=decision.reason
+            workspace.state = workspace.state.with_failure(
+                decision.table_id, workspace.now(), decision.reason
             )
         elif decision.action == "skip":
             workspace.state = workspace.state.with_table(
@@ -565,7 +594,9 @@ def table_state(workspace: Workspace, table: Table, now: datetime) -> tuple[str,
             "too_old",
             f"last good check {checked[:10]}, at most {table.max_age_days} days allowed",
         )
-    return ("seed" if snapshot.manifest["origin"] == "seed" else "current"), ""
+    # figures of the seed that the source has confirmed since are as good as fetched ones
+    is_seed = snapshot.manifest["origin"] == "seed" and state.checked_at is None
+    return ("seed" if is_seed else "current"), ""
 
 
 def source_states(
@@ -624,27 +655,6 @@ def newest_periods(inputs: build.Inputs) -> dict[str, str]:
     return {table: str(year) for table, year in frame.agg(pl.col("year").max()).iter_rows()}
 
 
-def lineage(catalogue: Catalogue, models: Sequence[sqlrun.Model]) -> pl.DataFrame:
-    """Return meta.lineage: what every relation reads, and the topics behind the indicators."""
-    rows = [
-        {"table_name": model.relation, "column_name": "*", "reads_from": name}
-        for model in models
-        for name in sorted(model.reads)
-    ]
-    for indicator in catalogue.indicators:
-        table = catalogue.table(indicator.numerator.table)
-        measure = next(m for m in table.measures if m.id == indicator.numerator.measure)
-        topic = " / ".join(measure.path)
-        rows.append(
-            {
-                "table_name": "marts.indicator_score",
-                "column_name": f"value[{indicator.id}]",
-                "reads_from": f"{table.source_id}:{table.id}:{topic}",
-            }
-        )
-    return pl.DataFrame(rows).unique().sort("table_name", "column_name", "reads_from")
-
-
 def fingerprint(workspace: Workspace, tables: Sequence[build.TableInUse]) -> str:
     """Return a hash of all that decides what the published file says about the region."""
     digest = hashlib.sha256(version("btg").encode())
@@ -688,6 +698,14 @@ def _accepted_or_none(store: SnapshotStore, table: Table) -> Snapshot | None:
     return store.accepted(table) if store.has_accepted(table) else None
 
 
+def _series_not_held(store: SnapshotStore, table: Table) -> list[str]:
+    """Return the measures of the catalogue that the snapshot in use was not asked for."""
+    accepted = _accepted_or_none(store, table)
+    if accepted is None:
+        return []
+    return [m.id for m in table.measures if m.id not in accepted.manifest["fingerprint"]]
+
+
 def _record(workspace: Workspace, result: Fetched, source_modified: str | None = None) -> Fetched:
     workspace.report.fetched.append(result)
     workspace.progress(f"{result.table_id}: {result.result}: {result.message}")
@@ -706,9 +724,9 @@ def _record(workspace: Workspace, result: Fetched, source_modified: str | None =
             changes["changed_at"] = now
     elif result.result == "quarantined":
         changes = {"problem": "quarantined", "message": result.message, "failed_at": now}
-    else:
-        changes = {"failed_at": now, "message": result.message}
     workspace.state = workspace.state.with_table(result.table_id, **changes)
+    if result.result == "failed":
+        workspace.state = workspace.state.with_failure(result.table_id, now, result.message)
     save_state(workspace.settings.runs_dir, workspace.state)
     return result
 
@@ -716,6 +734,18 @@ def _record(workspace: Workspace, result: Fetched, source_modified: str | None =
 def _revisions(workspace: Workspace, tables: Sequence[build.TableInUse]) -> pl.DataFrame:
     frames = [workspace.store.revisions(item.table, item.snapshot) for item in tables]
     return pl.concat([revisions.empty_revisions(), *(f for f in frames if f.height)])
+
+
+def revised(workspace: Workspace) -> pl.DataFrame:
+    """Return the cells that this run found changed at their source (columns of meta.revision)."""
+    tables = [build.TableInUse(t, s) for t in workspace.catalogue.used_tables()
+              if (s := _accepted_or_none(workspace.store, t)) is not None]  # fmt: skip
+    return _revisions(workspace, tables).filter(pl.col("run_id") == workspace.run_id)
+
+
+def report_path(workspace: Workspace) -> Path:
+    """Return where the report of this run is kept."""
+    return workspace.settings.runs_dir / f"run_{workspace.run_id}.json"
 
 
 def _run_row(
@@ -745,12 +775,11 @@ def _clear(folder: Path) -> None:
 
 
 def _save_report(workspace: Workspace) -> None:
-    path = workspace.settings.runs_dir / f"run_{workspace.run_id}.json"
-    durable.write_json(path, workspace.report.as_json())
+    durable.write_json(report_path(workspace), workspace.report.as_json())
 
 
 def _import_quality_library() -> None:
-    """Load the slow library while the network and the build are busy."""
+    """Load the slow library while the build is busy; a run with nothing new never needs it."""
     from btg.quality import gx
 
     gx.import_library()

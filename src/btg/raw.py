@@ -10,7 +10,7 @@ import io
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import polars as pl
 from btg import durable
 from btg.catalogue.schema import SourceEntry, Table
 from btg.cells import cells
-from btg.errors import SnapshotError
+from btg.errors import ContractError, SnapshotError
 from btg.sources import odata
 from btg.sources.protocol import DATA_ENTITY, Delivery
 
@@ -32,10 +32,14 @@ SEED_LOG_REASON = "seed of the repository"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One stored delivery of a table; the figures are read on demand."""
+    """One stored delivery of a table; the figures are read on demand.
+
+    ``in_use_since`` is the moment of the acceptance by which it serves, where it was found by that.
+    """
 
     folder: Path
     manifest: Mapping[str, Any]
+    in_use_since: str | None = None
 
     @property
     def id(self) -> str:
@@ -48,18 +52,27 @@ class Snapshot:
         return str(self.manifest["content_hash"])
 
     def entities(self) -> dict[str, pl.DataFrame]:
-        """Return every entity as received; raises ``SnapshotError`` if a file is missing."""
+        """Return every entity as received.
+
+        Raises ``SnapshotError`` if a file is missing or not what was stored: most damage to a
+        Parquet file is read without complaint, as other figures.
+        """
         frames = {}
         for entry in self.manifest["files"]:
-            path = self.folder / entry["file"]
             try:
-                frames[entry["entity"]] = pl.read_parquet(path)
+                data = (self.folder / entry["file"]).read_bytes()
+                if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+                    raise SnapshotError(self._unreadable(entry, "differs from its hash"))
+                frames[entry["entity"]] = pl.read_parquet(io.BytesIO(data))
             except (OSError, pl.exceptions.PolarsError) as error:
-                raise SnapshotError(
-                    f"snapshot {self.id}: {entry['file']} cannot be read ({error}); "
-                    "restore it from the repository or a back-up, then run: btg raw verify"
-                ) from None
+                raise SnapshotError(self._unreadable(entry, str(error))) from None
         return frames
+
+    def _unreadable(self, entry: Mapping[str, Any], why: str) -> str:
+        return (
+            f"snapshot {self.id}: {entry['file']} cannot be read ({why}); "
+            "restore it from the repository or a back-up, then run: btg raw verify"
+        )
 
 
 class SnapshotStore:
@@ -102,11 +115,14 @@ class SnapshotStore:
 
     def accepted_at(self, table: Table, moment: datetime) -> Snapshot | None:
         """Return the snapshot that was in use at ``moment``, or None before the first."""
-        chosen = None
-        for entry in self.log(table):
-            if entry["action"] == "accept" and entry["at"] <= moment.isoformat():
-                chosen = entry["snapshot_id"]
-        return self.get(table, chosen) if chosen else None
+        known = [
+            entry
+            for entry in self.log(table)
+            if entry["action"] == "accept" and datetime.fromisoformat(entry["at"]) <= moment
+        ]
+        if not known:
+            return None
+        return replace(self.get(table, known[-1]["snapshot_id"]), in_use_since=known[-1]["at"])
 
     def log(self, table: Table) -> list[dict[str, Any]]:
         """Return every decision on the table's snapshots, oldest first."""
@@ -150,9 +166,9 @@ class SnapshotStore:
         existing = [s for s in self.all(table) if s.content_hash == digest]
         if existing:
             return existing[-1]
-        stamp = str(facts["retrieved_at"]).replace("-", "").replace(":", "")[:15]
-        name = f"{stamp}_{digest[:12]}"
-        previous = [s.id for s in self.all(table)][-1:]
+        name = f"{_stamp(facts['retrieved_at'])}_{digest[:12]}"
+        previous = self.accepted(table).id if self.has_accepted(table) else None
+        self._clear_leftovers(table)
         target = self.folder(table) / name
         with durable.new_folder(target) as temporary:
             files = [_write_entity(temporary, *item) for item in delivery.entities.items()]
@@ -170,45 +186,61 @@ class SnapshotStore:
                 "fingerprint": fingerprint(table, delivery.entities),
                 "licence": source.licence,
                 "attribution": source.attribution,
-                "previous_snapshot_id": previous[0] if previous else None,
+                "previous_snapshot_id": previous,
                 "notes": list(delivery.notes),
             }
             durable.write_json(temporary / MANIFEST, manifest)
         return Snapshot(target, manifest)
 
     def accept(
-        self, table: Table, snapshot: Snapshot, at: str, reason: str, run_id: str | None
+        self,
+        table: Table,
+        snapshot: Snapshot,
+        at: str,
+        reason: str,
+        run_id: str | None,
+        changed: pl.DataFrame | None = None,
     ) -> None:
-        """Put a snapshot in use and log it."""
-        self._append_log(table, "accept", snapshot.id, at, reason, run_id)
+        """Put a snapshot in use and log it, with the cells that differ from the one before it.
+
+        Every acceptance keeps its own differences: a source may return to earlier figures.
+        """
+        more = {}
+        if changed is not None and changed.height:
+            more["revisions"] = f"{_stamp(at)}_{snapshot.content_hash[:12]}.parquet"
+            buffer = io.BytesIO()
+            changed.write_parquet(buffer)
+            durable.write_bytes(self._revision_folder(table) / more["revisions"], buffer.getvalue())
+        self._append_log(table, "accept", snapshot.id, at, reason, run_id, **more)
         durable.write_bytes(self.folder(table) / ACCEPTED, f"{snapshot.id}\n".encode())
 
-    def save_revisions(self, table: Table, snapshot: Snapshot, changed: pl.DataFrame) -> None:
-        """Keep the cells in which a snapshot differs from the one before it."""
-        buffer = io.BytesIO()
-        changed.write_parquet(buffer)
-        durable.write_bytes(self._revision_path(table, snapshot), buffer.getvalue())
-
     def revisions(self, table: Table, until: Snapshot) -> pl.DataFrame:
-        """Return the kept differences of the accepted snapshots up to ``until``, oldest first."""
-        frames: list[pl.DataFrame] = []
-        for entry in self.log(table):
-            if entry["action"] != "accept":
-                continue
-            path = self.folder(table) / "revisions" / f"{entry['snapshot_id']}.parquet"
-            if path.exists():
-                frames.append(pl.read_parquet(path))
-            if entry["snapshot_id"] == until.id:
-                break
-        return pl.concat(frames) if frames else pl.DataFrame()
+        """Return the kept differences of all acceptances up to that of ``until``, oldest first.
 
-    def _revision_path(self, table: Table, snapshot: Snapshot) -> Path:
-        return self.folder(table) / "revisions" / f"{snapshot.id}.parquet"
+        A cell that changed twice to the same snapshot (there and back again) is listed once, with
+        its last change.
+        """
+        accepted = [entry for entry in self.log(table) if entry["action"] == "accept"]
+        ends = [
+            number
+            for number, entry in enumerate(accepted, start=1)
+            if entry["snapshot_id"] == until.id and until.in_use_since in (None, entry["at"])
+        ]
+        kept = [e["revisions"] for e in accepted[: max(ends, default=0)] if e.get("revisions")]
+        paths = [self._revision_folder(table) / name for name in kept]
+        frames = [pl.read_parquet(path) for path in paths if path.exists()]
+        if not frames:
+            return pl.DataFrame()
+        cell = ["topic_id", "region_code", "period", "new_snapshot_id"]
+        return pl.concat(frames).unique(cell, keep="last", maintain_order=True)
 
     def quarantine(
         self, table: Table, snapshot: Snapshot, at: str, reason: str, run_id: str | None
     ) -> None:
-        """Log that a snapshot was refused; the accepted one stays in use."""
+        """Log that a snapshot was refused, once for the same reason; the accepted one stays."""
+        decided = [e for e in self.log(table) if e["snapshot_id"] == snapshot.id]
+        if decided and (decided[-1]["action"], decided[-1]["reason"]) == ("quarantine", reason):
+            return
         self._append_log(table, "quarantine", snapshot.id, at, reason, run_id)
 
     def verify(self, table: Table) -> list[str]:
@@ -224,7 +256,14 @@ class SnapshotStore:
         return faults
 
     def _append_log(
-        self, table: Table, action: str, snapshot_id: str, at: str, reason: str, run_id: str | None
+        self,
+        table: Table,
+        action: str,
+        snapshot_id: str,
+        at: str,
+        reason: str,
+        run_id: str | None,
+        **more: str,
     ) -> None:
         entry = {
             "at": at,
@@ -232,11 +271,23 @@ class SnapshotStore:
             "snapshot_id": snapshot_id,
             "reason": reason,
             "run_id": run_id,
+            **more,
         }
         path = self.folder(table) / LOG
         before = path.read_bytes() if path.exists() else b""
         line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
         durable.write_bytes(path, before + line)
+
+    def _revision_folder(self, table: Table) -> Path:
+        return self.folder(table) / "revisions"
+
+    def _clear_leftovers(self, table: Table) -> None:
+        """Remove what a killed run left unfinished; only one run works at a time."""
+        for path in self.folder(table).glob(".*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def columns_of(table: Table, entities: Mapping[str, pl.DataFrame]) -> dict[str, str]:
@@ -244,6 +295,24 @@ def columns_of(table: Table, entities: Mapping[str, pl.DataFrame]) -> dict[str, 
     if table.kind == "edition_file":
         return {m.id: m.path[0] for m in table.measures}
     return odata.resolve(table, entities["DataProperties"].to_dicts()).columns
+
+
+def comparable(table: Table, entities: Mapping[str, pl.DataFrame]) -> Table:
+    """Return the table with only those of its measures that these entities hold.
+
+    An older snapshot lacks what the catalogue has added since, or has it under an older title.
+    """
+    held = set(entities[DATA_ENTITY].columns)
+    measures = []
+    for measure in table.measures:
+        alone = table.model_copy(update={"measures": [measure]})
+        try:
+            column = columns_of(alone, entities)[measure.id]
+        except ContractError:
+            continue
+        if {column, *measure.select} <= held:
+            measures.append(measure)
+    return table.model_copy(update={"measures": measures})
 
 
 def fingerprint(table: Table, entities: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, str]]:
@@ -290,6 +359,11 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _stamp(moment: str) -> str:
+    """Return an ISO moment in the form that names of files have, to the second."""
+    return str(moment).replace("-", "").replace(":", "")[:15]
+
+
 def _write_entity(folder: Path, entity: str, frame: pl.DataFrame) -> dict[str, Any]:
     path = folder / f"{entity}.parquet"
     frame.write_parquet(path, compression="zstd", compression_level=19)
@@ -307,7 +381,7 @@ def _snapshots(folder: Path) -> list[Snapshot]:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             manifest["snapshot_id"], manifest["content_hash"], manifest["files"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SnapshotError(
                 f"{path.parent.name}/{MANIFEST} is not a manifest: {error}"
             ) from None

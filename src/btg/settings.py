@@ -1,7 +1,7 @@
 """Paths, service addresses and limits of one run, read once from the environment."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +17,8 @@ class Settings:
 
     ``home`` holds ``data/``; ``seed_raw`` is the committed seed of the package's repository,
     read when ``home`` has no snapshot of its own. Times are in seconds, sizes in bytes.
+    ``run_limit_s`` is for a run under Prefect; ``webhook_url`` hears when a run needs a human, and
+    is never shown, because such an address often holds a secret.
     """
 
     home: Path
@@ -29,6 +31,8 @@ class Settings:
     deadline_s: float = 900.0
     max_bytes: int = 150_000_000
     history_keep: int = 30
+    run_limit_s: float = 7200.0
+    webhook_url: str | None = field(default=None, repr=False)
 
     @property
     def raw_dir(self) -> Path:
@@ -71,10 +75,12 @@ def load_settings(environment: dict[str, str] | None = None) -> Settings:
         cbs_url=_service_url(env, "BTG_CBS_URL", DEFAULT_CBS_URL),
         dataderden_url=_service_url(env, "BTG_DATADERDEN_URL", DEFAULT_DATADERDEN_URL),
         timeout_s=_number(env, "BTG_TIMEOUT_S", 10.0, minimum=0.1),
-        retries=int(_number(env, "BTG_RETRIES", 2, minimum=0)),
+        retries=_whole_number(env, "BTG_RETRIES", 2, minimum=0),
         deadline_s=_number(env, "BTG_DEADLINE_S", 900.0, minimum=1),
-        max_bytes=int(_number(env, "BTG_MAX_BYTES", 150_000_000, minimum=1_000)),
-        history_keep=int(_number(env, "BTG_HISTORY_KEEP", 30, minimum=1)),
+        max_bytes=_whole_number(env, "BTG_MAX_BYTES", 150_000_000, minimum=1_000),
+        history_keep=_whole_number(env, "BTG_HISTORY_KEEP", 30, minimum=1),
+        run_limit_s=_number(env, "BTG_RUN_LIMIT_S", 7200.0, minimum=1),
+        webhook_url=env.get("BTG_WEBHOOK_URL") or None,
     )
 
 
@@ -85,13 +91,32 @@ def _repository() -> Path:
 
 def _service_url(env: dict[str, str], name: str, default: str) -> str:
     value = (env.get(name) or default).strip().rstrip("/")
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.username:
+    if not _is_service(value):
         raise UsageError(
-            f"{name}={value!r} is not the address of a service: give scheme, host and port only, "
-            f"such as {default}"
+            f"{name}={value.rpartition('@')[2]!r} is not the address of a service: give scheme, "
+            f"host and port only, such as {default}"
         )
     return value
+
+
+def _is_service(url: str) -> bool:
+    """Return whether an address is scheme, host and port, and nothing else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    more = (parts.path, parts.query, parts.fragment, parts.username)
+    return (
+        parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not any(more)
+    )
+
+
+def _whole_number(env: dict[str, str], name: str, default: int, minimum: int) -> int:
+    value = _number(env, name, default, minimum)
+    if value != int(value):
+        raise UsageError(f"{name}={env[name]!r} is not a whole number")
+    return int(value)
 
 
 def _number(env: dict[str, str], name: str, default: float, minimum: float) -> float:
@@ -103,5 +128,5 @@ def _number(env: dict[str, str], name: str, default: float, minimum: float) -> f
     except ValueError:
         raise UsageError(f"{name}={text!r} is not a number") from None
     if not minimum <= value < float("inf"):
-        raise UsageError(f"{name}={text!r} is below the least that works ({minimum:g})")
+        raise UsageError(f"{name}={text!r} does not work: give a number of at least {minimum:g}")
     return value

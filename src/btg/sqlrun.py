@@ -16,7 +16,8 @@ import duckdb
 from btg.errors import CatalogueError
 
 MODEL_FOLDERS = ("10_staging", "20_intermediate", "30_marts")
-INPUT_SCHEMAS = frozenset({"raw", "catalogue"})
+INPUT_SCHEMAS = frozenset({"raw", "catalogue", "uncertainty"})
+"""Schemas that are loaded, not made by a file; ``uncertainty`` halfway, from the first models."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,23 @@ def in_order(models: Mapping[str, Model], targets: Iterable[str] | None = None) 
                 todo.extend(graph[name])
         order = [name for name in order if name in needed]
     return [models[name] for name in order]
+
+
+def halves(models: Iterable[Model], schema: str) -> tuple[list[Model], list[Model]]:
+    """Return the ordered models that can run before ``schema`` is loaded, and those that read it.
+
+    A model that reads one of the second half is in the second half itself.
+    """
+    before: list[Model] = []
+    after: list[Model] = []
+    late: set[str] = set()
+    for model in models:
+        if any(name.split(".")[0] == schema or name in late for name in model.reads):
+            late.add(model.relation)
+            after.append(model)
+        else:
+            before.append(model)
+    return before, after
 
 
 def materialise(con: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> None:

@@ -45,6 +45,14 @@ class RunState:
         tables = {**self.tables, table_id: replace(self.of(table_id), **changes)}
         return replace(self, tables=tables)
 
+    def with_failure(self, table_id: str, at: str, message: str) -> "RunState":
+        """Return the state after a failed check; why a delivery was refused stays to be read."""
+        kept = self.of(table_id)
+        is_refused = kept.problem is not None
+        return self.with_table(
+            table_id, failed_at=at, message=kept.message if is_refused else message
+        )
+
 
 def load_state(runs_dir: Path) -> RunState:
     """Return the stored state; a file that cannot be read counts as none."""
@@ -53,7 +61,7 @@ def load_state(runs_dir: Path) -> RunState:
         data = json.loads(path.read_text(encoding="utf-8"))
         tables = {name: TableState(**facts) for name, facts in data.pop("tables", {}).items()}
         return RunState(tables=tables, **data)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return RunState()
 
 

@@ -104,7 +104,7 @@ def load(con: Connection, name: str, content: pl.DataFrame) -> None:
     con.execute(f"create schema if not exists {name.split('.')[0]}")
     con.register("incoming", content.to_arrow())
     coded = {column: kind for kind, columns in CODE_TYPES.items() for column in columns}
-    is_input = name.startswith(("raw.", "catalogue."))
+    is_input = name.startswith(("raw.", "catalogue.", "uncertainty."))
     casts = ", ".join(
         f"cast({column} as {coded[column]}) as {column}"
         for column in content.columns
@@ -135,6 +135,7 @@ def load_catalogue_tables(
     load(con, "catalogue.region", _regions(catalogue))
     load(con, "catalogue.successor", _successors(catalogue, last_year))
     load(con, "catalogue.exclusion", _exclusions(catalogue))
+    load(con, "catalogue.correction", _corrections(catalogue))
     load(con, "catalogue.survey", pl.DataFrame([s.model_dump() for s in catalogue.survey]))
     load(con, "catalogue.baseline", baseline)
 
@@ -304,6 +305,25 @@ def _successors(catalogue: Catalogue, last_year: int) -> pl.DataFrame:
 def _exclusions(catalogue: Catalogue) -> pl.DataFrame:
     rows = [e.model_dump() for e in catalogue.exclusions]
     return pl.DataFrame(rows).rename({"dimension": "dimension_id"})
+
+
+def _corrections(catalogue: Catalogue) -> pl.DataFrame:
+    schema = {
+        "table_id": pl.String,
+        "measure_id": pl.String,
+        "region_code": pl.String,
+        "source_period": pl.String,
+        "action": pl.String,
+        "value_expected": pl.Float64,
+        "value_set": pl.Float64,
+        "reason": pl.String,
+        "reported": pl.String,
+    }
+    rows = [
+        (c.table, c.measure, c.region, c.period, c.action, c.expect, c.value, c.reason, c.reported)
+        for c in catalogue.corrections
+    ]
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def catalogue_codes(catalogue: Catalogue) -> dict[str, list[str]]:

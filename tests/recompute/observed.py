@@ -94,6 +94,7 @@ class Figures:
             self._cells.setdefault((table_id, measure_id, year), {})[region] = value
             self._status[table_id, measure_id, year] = code_of_status
         self._spreads: dict[int, Spread] = {}
+        self._supports: dict[str, Series] = {}
 
     def spread_of(self, year: int) -> Spread:
         """Return the spread of a year's municipalities over the present ones."""
@@ -132,13 +133,16 @@ class Figures:
 
     def support(self, name: str) -> Series:
         """Return a support series: per region and year the first table that has a value."""
+        if name in self._supports:
+            return self._supports[name]
         found = [self.series(ref) for ref in self._support(name)]
         value, status = found[-1].value, np.broadcast_to(found[-1].status, found[-1].value.shape)
         for series in reversed(found[:-1]):
             has = ~np.isnan(series.value)
             value = np.where(has, series.value, value)
             status = np.where(has, series.status, status)
-        return Series(value, status)
+        self._supports[name] = Series(value, status)
+        return self._supports[name]
 
     def _support(self, name: str) -> list[MeasureRef]:
         return next(s.measures for s in self.catalogue.support if s.id == name)

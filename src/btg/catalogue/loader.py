@@ -1,5 +1,6 @@
 """Reads the catalogue, checks it against its schema and itself, and returns it as one object."""
 
+import re
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from btg.catalogue.borders import codes_of_year
 from btg.catalogue.schema import (
+    BorderChange,
+    Correction,
     DeclaredTable,
     Dictionary,
     Dimension,
@@ -32,6 +36,10 @@ T = TypeVar("T", bound=Record)
 
 CATALOGUE_DIR = Path(__file__).parent
 WEIGHT_TOLERANCE = 1e-9
+SHARE_TOLERANCE = 1e-4
+"""Shares of a split are published figures, rounded at the fifth digit."""
+MONEY = re.compile(r"\beuro\b|€")
+CONSTANT_PRICES = re.compile(r"\(.*\b\d{4}\b.*\)")
 
 
 class _Sources(Record):
@@ -61,6 +69,10 @@ class _Exclusions(Record):
     exclusions: list[Exclusion]
 
 
+class _Corrections(Record):
+    corrections: list[Correction]
+
+
 class _Survey(Record):
     figures: list[PublishedSurveyFigure]
 
@@ -80,6 +92,7 @@ class Catalogue:
     population_base: str
     regions: Regions
     exclusions: tuple[Exclusion, ...]
+    corrections: tuple[Correction, ...]
     survey: tuple[PublishedSurveyFigure, ...]
     declared: tuple[DeclaredTable, ...]
     dictionary: Dictionary
@@ -130,6 +143,7 @@ def load_catalogue(directory: Path = CATALOGUE_DIR) -> Catalogue:
         population_base=support.population_base,
         regions=_read(directory / "regions.yml", Regions),
         exclusions=tuple(_read(directory / "exclusions.yml", _Exclusions).exclusions),
+        corrections=tuple(_read(directory / "corrections.yml", _Corrections).corrections),
         survey=tuple(_read(directory / "survey.yml", _Survey).figures),
         declared=tuple(_read(directory / "declared.yml", _Declared).tables),
         dictionary=_read(directory / "dictionary.yml", Dictionary),
@@ -141,17 +155,22 @@ def load_catalogue(directory: Path = CATALOGUE_DIR) -> Catalogue:
 def check_catalogue(catalogue: Catalogue) -> None:
     """Raise ``CatalogueError`` on the first contradiction between entries of the catalogue."""
     _unique("dimensions.yml", "dimension", [d.id for d in catalogue.dimensions])
+    _unique("dimensions.yml", "position", [str(d.position) for d in catalogue.dimensions])
     _unique("indicators", "indicator", [i.id for i in catalogue.indicators])
     _unique("sources.yml", "source", [s.id for s in catalogue.sources])
     _unique("sources.yml", "table", [t.id for t in catalogue.tables])
     _unique("declared.yml", "table", [t.id for t in catalogue.declared])
-    _unique("regions.yml", "municipality", [m.code for m in catalogue.regions.municipalities])
+    _check_method(catalogue)
+    _check_regions(catalogue)
     _check_tables(catalogue)
     _check_declared(catalogue)
     _check_references(catalogue)
+    _check_corrections(catalogue)
     _check_weights(catalogue)
     _check_nominal_money(catalogue)
     _check_twente(catalogue)
+    _check_context(catalogue)
+    _check_dictionary(catalogue)
 
 
 def _no_stray_files(directory: Path, dimensions: list[Dimension]) -> None:
@@ -167,8 +186,64 @@ def _unique(where: str, what: str, ids: list[str]) -> None:
         raise CatalogueError(f"{where}: {what} {', '.join(double)} occurs more than once")
 
 
+def _check_method(catalogue: Catalogue) -> None:
+    names = ("observation_first_year", "grid_first_year", "base_year", "aggregate_last_year")
+    years = [getattr(catalogue.method, name) for name in names]
+    if years != sorted(years):
+        found = ", ".join(f"{n} {y}" for n, y in zip(names, years, strict=True))
+        raise CatalogueError(f"method.yml: these years must not decrease: {found}")
+
+
+def _check_regions(catalogue: Catalogue) -> None:
+    regions = catalogue.regions
+    codes = _region_codes(catalogue)
+    _unique("regions.yml", "region", codes)
+    for code in (regions.twente.corop_code, regions.twente.province_code):
+        if code not in codes:
+            raise CatalogueError(f"regions.yml: Twente lies in {code}, which is no region")
+    ends = [f"{code} in {change.year}" for change in regions.changes for code in change.from_]
+    _unique("regions.yml", "end of", ends)
+    for change in regions.changes:
+        _check_change(catalogue, change)
+    first_year = catalogue.method.observation_first_year
+    for municipality in regions.municipalities:
+        last = municipality.last_year
+        if (
+            last is not None
+            and last >= first_year
+            and f"{municipality.code} in {last + 1}" not in ends
+        ):
+            raise CatalogueError(
+                f"regions.yml: {municipality.code} exists to {last}, but no change of {last + 1} "
+                "says what became of it"
+            )
+
+
+def _check_change(catalogue: Catalogue, change: BorderChange) -> None:
+    where = f"regions.yml: change of {change.year} of {', '.join(change.from_)}"
+    last_year = {m.code: m.last_year for m in catalogue.regions.municipalities}
+    for code in change.from_:
+        if last_year.get(code) != change.year - 1:
+            raise CatalogueError(f"{where}: last_year of {code} is not {change.year - 1}")
+    existing = codes_of_year(catalogue.regions, change.year)
+    for recipient in change.to:
+        if recipient.code not in existing:
+            raise CatalogueError(f"{where}: {recipient.code} does not exist in {change.year}")
+    shares = [recipient.share for recipient in change.to]
+    known = [share for share in shares if share is not None]
+    if len(known) == len(shares) and abs(sum(known) - 1) > SHARE_TOLERANCE:
+        raise CatalogueError(f"{where}: shares sum to {sum(known):g}, not to 1")
+
+
+def _region_codes(catalogue: Catalogue) -> list[str]:
+    regions = catalogue.regions
+    larger = (regions.country, *regions.provinces, *regions.corop_areas)
+    return [*(m.code for m in regions.municipalities), *(r.code for r in larger)]
+
+
 def _check_tables(catalogue: Catalogue) -> None:
     sources = {s.id for s in catalogue.sources}
+    services = {s.id: s.service for s in catalogue.sources}
     for table in catalogue.tables:
         where = f"sources.yml: table {table.id}"
         if table.source_id not in sources:
@@ -176,6 +251,16 @@ def _check_tables(catalogue: Catalogue) -> None:
         _unique(where, "measure", [m.id for m in table.measures])
         if (table.kind == "edition_file") != (table.file is not None):
             raise CatalogueError(f"{where}: kind and file contradict each other")
+        if (table.kind == "edition_file") != (services[table.source_id] == "file"):
+            raise CatalogueError(
+                f"{where}: kind {table.kind} cannot come from service {services[table.source_id]}"
+            )
+        if table.borders != "period" and table.borders < catalogue.method.observation_first_year:
+            raise CatalogueError(f"{where}: no borders of {table.borders} are known")
+        _check_pattern(where, "title_pattern", table.title_pattern, groups=1)
+        if table.file is not None:
+            _check_pattern(where, "period_pattern", table.file.period_pattern, groups=1)
+            _check_pattern(where, "ignored_periods", table.file.ignored_periods, groups=None)
         if (table.time_dimension is None) == (table.only_year is None):
             raise CatalogueError(f"{where}: give either time_dimension or only_year")
         for measure in table.measures:
@@ -184,6 +269,17 @@ def _check_tables(catalogue: Catalogue) -> None:
             unknown = sorted(set(ids) - {m.id for m in table.measures})
             if unknown:
                 raise CatalogueError(f"{where}: status group {phrase!r} names {unknown}")
+
+
+def _check_pattern(where: str, name: str, pattern: str | None, groups: int | None) -> None:
+    if pattern is None:
+        return
+    try:
+        found = re.compile(pattern).groups
+    except re.error as error:
+        raise CatalogueError(f"{where}: {name} is not a regular expression: {error}") from None
+    if groups is not None and found != groups:
+        raise CatalogueError(f"{where}: {name} must have one group, the year; it has {found}")
 
 
 def _check_selection(where: str, table: Table, measure: Measure) -> None:
@@ -210,6 +306,9 @@ def _check_declared(catalogue: Catalogue) -> None:
     dimensions = {d.id for d in catalogue.dimensions}
     indicators = {i.id for i in catalogue.indicators}
     for table in catalogue.declared:
+        _check_pattern(
+            f"declared.yml: table {table.id}", "title_pattern", table.title_pattern, groups=1
+        )
         if table.source_id not in sources:
             raise CatalogueError(
                 f"declared.yml: table {table.id}: source_id {table.source_id!r} is not a source"
@@ -224,13 +323,14 @@ def _check_declared(catalogue: Catalogue) -> None:
 
 
 def _check_references(catalogue: Catalogue) -> None:
-    measures = {(t.id, m.id) for t in catalogue.tables for m in t.measures}
+    measures = {(t.id, m.id) for t in catalogue.used_tables() for m in t.measures}
     support = {s.id for s in catalogue.support}
     refs: list[tuple[str, MeasureRef | str]] = []
     for indicator in catalogue.indicators:
-        refs.append((f"indicator {indicator.id}: numerator", indicator.numerator))
+        where = f"indicators/{indicator.dimension}.yml: {indicator.id}"
+        refs.append((f"{where}: numerator", indicator.numerator))
         if indicator.denominator is not None:
-            refs.append((f"indicator {indicator.id}: denominator", indicator.denominator))
+            refs.append((f"{where}: denominator", indicator.denominator))
     refs += [(f"support.yml: series {s.id}", ref) for s in catalogue.support for ref in s.measures]
     refs.append(("support.yml: population_weight", catalogue.population_weight))
     refs.append(("support.yml: population_base", catalogue.population_base))
@@ -239,7 +339,25 @@ def _check_references(catalogue: Catalogue) -> None:
             if ref not in support:
                 raise CatalogueError(f"{where} {ref!r} is not a support series")
         elif (ref.table, ref.measure) not in measures:
-            raise CatalogueError(f"{where}: table {ref.table} has no measure {ref.measure!r}")
+            raise CatalogueError(
+                f"{where}: no table in use {ref.table!r} with a measure {ref.measure!r}"
+            )
+
+
+def _check_corrections(catalogue: Catalogue) -> None:
+    measures = {(t.id, m.id) for t in catalogue.used_tables() for m in t.measures}
+    regions = catalogue.regions
+    known = {m.code for m in regions.municipalities}
+    known |= {r.code for r in (*regions.provinces, *regions.corop_areas, regions.country)}
+    cells = []
+    for entry in catalogue.corrections:
+        cell = f"{entry.table} {entry.measure} {entry.region} {entry.period}"
+        if (entry.table, entry.measure) not in measures:
+            raise CatalogueError(f"corrections.yml: {cell}: there is no such table and measure")
+        if entry.region not in known:
+            raise CatalogueError(f"corrections.yml: {cell}: there is no region {entry.region}")
+        cells.append(cell)
+    _unique("corrections.yml", "cell", cells)
 
 
 def _check_weights(catalogue: Catalogue) -> None:
@@ -261,24 +379,33 @@ def _check_weights(catalogue: Catalogue) -> None:
 
 
 def _check_nominal_money(catalogue: Catalogue) -> None:
-    """Money enters in constant prices or as a ratio only (method, par. 4)."""
+    """Money enters in constant prices or as a ratio of two amounts only (method, par. 4)."""
+    units = {(t.id, m.id): m.unit for t in catalogue.used_tables() for m in t.measures}
+    support = {s.id: s.unit for s in catalogue.support}
     for indicator in catalogue.indicators:
-        measure = next(
-            m
-            for m in catalogue.table(indicator.numerator.table).measures
-            if m.id == indicator.numerator.measure
+        den = indicator.denominator
+        below = (
+            ""
+            if den is None
+            else support[den]
+            if isinstance(den, str)
+            else units[den.table, den.measure]
         )
-        is_nominal = measure.unit.strip().lower() in {"euro", "1 000 euro", "x 1 000 euro"}
+        above = units[indicator.numerator.table, indicator.numerator.measure]
         if (
             indicator.in_index
-            and is_nominal
             and not indicator.relative
-            and indicator.denominator is None
+            and _is_nominal(above) != _is_nominal(below)
         ):
             raise CatalogueError(
                 f"indicators/{indicator.dimension}.yml: {indicator.id} brings nominal euros into "
                 "the index: use constant prices, a ratio of two amounts, or relative: true"
             )
+
+
+def _is_nominal(unit: str) -> bool:
+    lowered = unit.lower()
+    return bool(MONEY.search(lowered)) and not CONSTANT_PRICES.search(lowered)
 
 
 def _check_twente(catalogue: Catalogue) -> None:
@@ -293,14 +420,45 @@ def _check_twente(catalogue: Catalogue) -> None:
         )
 
 
+def _check_context(catalogue: Catalogue) -> None:
+    """What stands beside the index names dimensions and regions that exist."""
+    dimensions = {d.id for d in catalogue.dimensions}
+    for exclusion in catalogue.exclusions:
+        if exclusion.dimension not in dimensions:
+            raise CatalogueError(
+                f"exclusions.yml: {exclusion.series}: there is no dimension {exclusion.dimension!r}"
+            )
+    regions = set(_region_codes(catalogue))
+    for figure in catalogue.survey:
+        if figure.region_code not in regions:
+            raise CatalogueError(
+                f"survey.yml: edition {figure.edition_year}: {figure.region_code} is no region"
+            )
+
+
+def _check_dictionary(catalogue: Catalogue) -> None:
+    dictionary = catalogue.dictionary
+    for name, entry in dictionary.tables.items():
+        where = f"dictionary.yml: table {name}"
+        _unique(where, "column", entry.columns)
+        for column in entry.columns:
+            if column not in dictionary.columns:
+                raise CatalogueError(f"{where}: column {column!r} has no entry under columns")
+        for column in (*entry.grain, *entry.not_null):
+            if column not in entry.columns:
+                raise CatalogueError(f"{where}: {column!r} is not one of its columns")
+
+
 def _read(path: Path, model: type[T]) -> T:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CatalogueError(f"{path.name}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise CatalogueError(f"{path.name}: is not UTF-8 text ({error.reason})") from None
     try:
         data = yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise CatalogueError(f"{path.name}: not valid YAML: {error}") from None
     try:
         entries: T = _adapter(model).validate_python(data)
@@ -343,7 +501,11 @@ class _UniqueKeyLoader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} cannot be a key", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} occurs twice", key_node.start_mark

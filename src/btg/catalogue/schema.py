@@ -33,6 +33,11 @@ class Measure(Record):
         description="Title path of the topic through its groups, outermost first; never a key "
         "with a numeric suffix. For an edition file: the name of the column.",
     )
+    also_paths: list[list[str]] = Field(
+        default_factory=list,
+        description="Other title paths under which the same topic has been published, each one "
+        "reviewed: headings come and go at redesigns of a table.",
+    )
     select: dict[str, str] = Field(
         default_factory=dict,
         description="Item per further dimension, trimmed, for example SoortMisdrijf: '1.1.1'.",
@@ -293,6 +298,15 @@ class DeclaredTable(Record):
     topics: list[DeclaredTopic] = Field(min_length=1)
 
 
+class PeerCriterion(Record):
+    """What makes municipalities similar; never an outcome of the index."""
+
+    id: Identifier
+    table: str
+    measure: Identifier
+    is_log: bool = Field(description="Compare logarithms: twice as large counts the same anywhere.")
+
+
 class Method(Record):
     """Every number of the method that a reader may want to change."""
 
@@ -325,7 +339,62 @@ class Method(Record):
     weight_draws: int
     weight_draw_concentration: float
     random_seed: int
+    error_rate_persons: float
+    alternative_bases: list[list[int]] = Field(
+        description="Other bases for analysis: the mean of these years instead of the base year."
+    )
+    trend_years: int
+    trend_min_points: int
+    trend_significance: float
+    position_share: float
+    correlation_redundant: float
+    correlation_negative: float
+    correlation_weak: float
+    alpha_acceptable: float
+    n_strengths: int
+    n_peers: int
+    peer_criteria: list[PeerCriterion]
     n_twente: int
+    audit_reversal_errors: float
+    audit_reversal_warning_errors: float
+    audit_agreement_errors: float
+    audit_step_errors: float
+    audit_spread_share: float
+    audit_rate_persons: float
+    audit_index_distance: float
+    audit_score_distance: float
+    audit_partial_year_share: float
+    audit_identical_share: float
+    audit_mixed_base_share: float
+    audit_ruler_share: float
+    audit_provisional_share: float
+    audit_twente_tolerance_share: float
+
+
+class Correction(Record):
+    """A cell of a source that is wrong or odd: what is done with it, as long as it is so."""
+
+    table: str
+    measure: Identifier
+    region: RegionCode = Field(description="Code at the source, trimmed.")
+    period: str = Field(description="Period key at the source, trimmed.")
+    action: Literal["keep", "drop", "set"] = Field(
+        description="keep: odd, but reviewed, so that no audit stops at it; drop: becomes missing; "
+        "set: another value is used."
+    )
+    expect: float | None = Field(
+        description="Value that the provider has now; with another the action rests and a warning "
+        "asks for a review."
+    )
+    value: float | None = Field(default=None, description="With action set: the value to use.")
+    reason: str = Field(min_length=20)
+    reported: str = Field(description="When and to whom it was reported, or that it was not.")
+
+    @model_validator(mode="after")
+    def _value_matches_action(self) -> "Correction":
+        if (self.value is not None) != (self.action == "set"):
+            raise ValueError("give value with action set, and only then")
+        return self
 
 
 class Exclusion(Record):
@@ -421,6 +490,9 @@ class TableEntry(Record):
     grain: list[str]
     columns: list[str]
     not_null: list[str] = Field(default_factory=list)
+    has_municipalities: bool = Field(
+        default=True, description="False where only larger regions have rows."
+    )
 
 
 class Dictionary(Record):

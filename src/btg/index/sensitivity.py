@@ -22,6 +22,7 @@ from btg.index.variants import (
     default_index,
     design,
     dimension_ends,
+    feasible,
     index_and_change,
     own_scale,
     parse_variant_id,
@@ -67,12 +68,29 @@ class FactorialResult:
     inputs: SensitivityInputs
 
 
-def _cells(inputs: SensitivityInputs) -> Iterator[tuple[str, str, str, str, DimensionEnds]]:
-    """Dimension scores for every (form, set, ruler, base): what the weights factor starts from."""
-    for form, ruler, base in product(FACTORS["form"], FACTORS["ruler"], FACTORS["base"]):
-        scaled = scaled_values(inputs, form, ruler, base)
-        for chosen in FACTORS["set"]:
-            yield form, chosen, ruler, base, dimension_ends(inputs, scaled, form, chosen)
+def _cells(
+    inputs: SensitivityInputs,
+) -> Iterator[tuple[str, str, DimensionEnds, list[tuple[str, str]]]]:
+    """Dimension scores for every (form, set, ruler, base): what the weights factor starts from.
+
+    Yields form, set, the scores, and the pairs (ruler, base) that share them: a form that does not
+    use the ruler's weighting (goalposts) is computed once for both.
+    """
+    for form in FACTORS["form"]:
+        for sharing in _same_scale(inputs, form):
+            scaled = scaled_values(inputs, form, *sharing[0])
+            for chosen in FACTORS["set"]:
+                yield form, chosen, dimension_ends(inputs, scaled, form, chosen), sharing
+
+
+def _same_scale(inputs: SensitivityInputs, form: str) -> list[list[tuple[str, str]]]:
+    """Pairs (ruler, base) in groups for which all cells of a form are the same."""
+    groups: dict[tuple[object, ...], list[tuple[str, str]]] = {}
+    for ruler, base in product(FACTORS["ruler"], FACTORS["base"]):
+        fitted, key = inputs.rulers[ruler, base], (ruler, base)
+        limits = (fitted.clip_lo.tobytes(), fitted.clip_hi.tobytes(), base)
+        groups.setdefault(limits if form.endswith("_goalposts") else key, []).append(key)
+    return list(groups.values())
 
 
 def factorial(inputs: SensitivityInputs) -> FactorialResult:
@@ -82,16 +100,52 @@ def factorial(inputs: SensitivityInputs) -> FactorialResult:
     shape = (len(variants), len(inputs.region_codes), len(inputs.years))
     scores, changes = np.empty(shape), np.empty(shape)
     default, signs = default_index(inputs), _Signs(inputs)
-    for form, chosen_set, ruler, base, found in _cells(inputs):
-        signs.count(found)
+    for form, chosen_set, found, sharing in _cells(inputs):
+        signs.count(found, len(sharing))
         for weights in FACTORS["weights"]:
-            name = Variant(form, weights, chosen_set, ruler, base).variant_id
             level, change = index_and_change(inputs, found, weights)
-            factor, shift = scale_mapping(inputs, default, level, name)
-            scores[place[name]], changes[place[name]] = factor * level + shift, factor * change
+            names = [Variant(form, weights, chosen_set, *pair).variant_id for pair in sharing]
+            factor, shift = scale_mapping(inputs, default, level, names[0])
+            for name in names:
+                scores[place[name]], changes[place[name]] = factor * level + shift, factor * change
     ids = [chosen.variant_id for chosen in variants]
     ranked = ranks(inputs, scores)
     return FactorialResult(ids, scores, ranked, changes, *signs.shares(), inputs)
+
+
+def dimension_signs(inputs: SensitivityInputs) -> tuple[FloatArray, FloatArray]:
+    """Shares of the variants in which each dimension improved and worsened: [R, Y, D] each.
+
+    As in :class:`FactorialResult`, without computing the index: for the years that have none.
+    """
+    signs = _Signs(inputs)
+    for _, _, found, sharing in _cells(inputs):
+        signs.count(found, len(sharing))
+    return signs.shares()
+
+
+def indicator_signs(inputs: SensitivityInputs) -> tuple[FloatArray, FloatArray]:
+    """Shares of the variants in which each indicator improved and worsened: [R, Y, I] each.
+
+    Over the variants that hold the indicator, each with its scale and base value; NaN where the
+    indicator is not matched. (Sets and weights of dimensions do not touch a single indicator.)
+    """
+    improved, worsened = np.zeros(inputs.values.shape), np.zeros(inputs.values.shape)
+    scales: dict[str, str] = {form.partition("_")[2]: form for form in FACTORS["form"]}
+    n_forms = {
+        scale: sum(form.endswith(f"_{scale}") for form in FACTORS["form"]) for scale in scales
+    }
+    total = 0
+    for scale, form in scales.items():
+        for sharing in _same_scale(inputs, form):
+            scaled = scaled_values(inputs, form, *sharing[0])
+            change = scaled - scaled[:, inputs.base, None, :]
+            n_variants = n_forms[scale] * len(sharing)
+            improved += n_variants * (change > SIGN_MARGIN)
+            worsened += n_variants * (change < -SIGN_MARGIN)
+            total += n_variants
+    divisor = np.where(inputs.is_matched, float(total), np.nan)
+    return improved / divisor, worsened / divisor
 
 
 class _Signs:
@@ -102,13 +156,13 @@ class _Signs:
         self.improved, self.worsened = np.zeros(shape), np.zeros(shape)
         self.known, self.expected = np.zeros(shape), np.zeros(shape)
 
-    def count(self, found: DimensionEnds) -> None:
+    def count(self, found: DimensionEnds, n_variants: int) -> None:
         """Add the variants that share these dimension scores."""
-        change = found.at_end - found.at_base
-        self.improved += change > SIGN_MARGIN
-        self.worsened += change < -SIGN_MARGIN
-        self.known += ~np.isnan(change)
-        self.expected += found.in_set[None, :, :]
+        change = feasible(found.at_end) - feasible(found.at_base)
+        self.improved += n_variants * (change > SIGN_MARGIN)
+        self.worsened += n_variants * (change < -SIGN_MARGIN)
+        self.known += n_variants * ~np.isnan(change)
+        self.expected += n_variants * found.in_set[None, :, :]
 
     def shares(self) -> tuple[FloatArray, FloatArray]:
         """Shares improved and worsened; NaN unless known in every variant with the dimension."""

@@ -15,6 +15,9 @@ How a variant is computed (arrays [n_regions, n_years, n_indicators], NaN = miss
 3. ``set``: all indicators, or the common set; weights re-normalised within the dimension.
 4. ``form``, aggregation part, used at both levels: arithmetic, geometric, or AMPI (penalty down).
    A dimension needs 50 % of its weight in the set, the index 9/11 of the dimensions in the set.
+   Where a value that counts is 0 or less, neither a geometric mean nor the AMPI penalty exists:
+   an error, or with ``infeasible="leave_out"`` a missing cell of the design (never a
+   re-normalised one), see :func:`infeasible_cells`.
 5. ``weights`` of dimensions: as stated, PCA, or correlation-balanced, both from the variant's own
    base-year dimension scores of the municipalities that have all dimensions of the set.
 6. The index is mapped linearly to the default's scale: same score of the nation and same
@@ -27,6 +30,7 @@ the mapped scale. Source: Saisana, Saltelli & Tarantola (2005); OECD/EU/JRC Hand
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
+from typing import Literal
 
 import numpy as np
 
@@ -58,6 +62,7 @@ FACTORS: Mapping[str, tuple[str, ...]] = {
     "base": ("method", "nearest"),
 }
 DEFAULT_VARIANT = "form=arithmetic_sd|weights=equal|set=all|ruler=population|base=method"
+NEEDS_POSITIVE = frozenset({"geometric", "ampi"})
 
 
 # --- variants and their names ---
@@ -126,6 +131,8 @@ class SensitivityInputs:
     is_index_year [Y]: years with an index; others give NaN.
     national_region, base_year; min_indicator_share (of the weight of a dimension),
         min_dimension_share (of the number of dimensions), the same for the matched change.
+    infeasible: "error" or "leave_out", what a value of 0 or less means to a form that needs
+        values above 0.
     """
 
     region_codes: Sequence[str]
@@ -148,9 +155,12 @@ class SensitivityInputs:
     min_indicator_share: float = 0.5
     min_dimension_share: float = 9 / 11
     min_matched_dimension_share: float = 6 / 11
+    infeasible: Literal["error", "leave_out"] = "error"
 
     def __post_init__(self) -> None:
         _check_shapes(self)
+        if self.infeasible not in ("error", "leave_out"):
+            raise IndexMethodError(f"unknown {self.infeasible!r}", setting="infeasible")
         _check_rulers(self)
         if self.national_region not in self.region_codes:
             raise IndexMethodError("not among the regions", region=self.national_region)
@@ -364,13 +374,36 @@ def dimension_weights(
 
 @dataclass(frozen=True)
 class DimensionEnds:
-    """Dimension scores of one (form, set, ruler, base): levels and both ends of the change."""
+    """Dimension scores of one (form, set, ruler, base): levels and both ends of the change.
+
+    ``level``, ``at_base``, ``at_end`` [R, Y, D]. A dimension with an infeasible cell is infinite,
+    so that the index over it is missing and not re-normalised; :func:`feasible` makes it NaN.
+    """
 
     level: FloatArray
     at_base: FloatArray
     at_end: FloatArray
     in_set: BoolArray
     aggregation: str
+
+
+def infeasible_cells(
+    cells: FloatArray, counted: BoolArray, aggregation: str, inputs: SensitivityInputs
+) -> BoolArray:
+    """Cells of 0 or less that count in an aggregation that needs values above 0: [..., n].
+
+    Always false where the aggregation takes any value, and under ``infeasible="error"``, where the
+    aggregation itself names the cell.
+    """
+    if aggregation not in NEEDS_POSITIVE or inputs.infeasible == "error":
+        return np.zeros(cells.shape, dtype=np.bool_)
+    found: BoolArray = (cells <= 0) & counted
+    return found
+
+
+def feasible(scores: FloatArray) -> FloatArray:
+    """Scores with those that rest on an infeasible cell missing."""
+    return np.where(np.isinf(scores), np.nan, scores)
 
 
 def dimension_ends(
@@ -385,14 +418,20 @@ def dimension_ends(
     matched = inputs.is_matched & (weights > 0)
 
     def scores(cells: FloatArray) -> FloatArray:
-        return dimension_scores(
-            cells,
+        bad = infeasible_cells(cells, weights > 0, aggregation, inputs)
+        found = dimension_scores(
+            np.where(bad, 1.0, cells),
             weights,
             inputs.structure,
             aggregation=aggregation,
             min_share=inputs.min_indicator_share,
             labels=inputs.labels,
         )
+        if bad.any():
+            for d in range(_n_dimensions(inputs)):
+                struck = bad[..., of == d].any(axis=-1) & ~np.isnan(found[..., d])
+                found[struck, d] = np.inf
+        return found
 
     start = scaled[:, inputs.base : inputs.base + 1, :]
     return DimensionEnds(
@@ -412,19 +451,22 @@ def index_and_change(
     inputs: SensitivityInputs, found: DimensionEnds, weights: str
 ) -> tuple[FloatArray, FloatArray]:
     """Index and matched change [R, Y] of a variant on its own scale; NaN outside index years."""
-    outer = dimension_weights(inputs, weights, found.level, found.in_set)
+    outer = dimension_weights(inputs, weights, feasible(found.level), found.in_set)
     labels = Labels(inputs.region_codes, inputs.dimension_ids, inputs.years)
 
     def index(dimensions: FloatArray, min_share: float) -> FloatArray:
+        bad = np.isinf(dimensions)
+        bad |= infeasible_cells(dimensions, found.in_set, found.aggregation, inputs)
         scores = index_scores(
-            dimensions,
+            np.where(bad, 1.0, dimensions),
             outer,
             found.in_set,
             aggregation=found.aggregation,
             min_share=min_share,
             labels=labels,
         )
-        return np.where(inputs.is_index_year, scores, np.nan)
+        known = inputs.is_index_year & ~bad.any(axis=-1)
+        return np.where(known, scores, np.nan)
 
     level = index(found.level, inputs.min_dimension_share)
     share = inputs.min_matched_dimension_share

@@ -108,9 +108,6 @@ def correlation_balanced_weights(
     Errors: a constant column, a singular R, or a solution whose optimality conditions are not met
     within ``tolerance``. Source: Becker et al. (2017, 2022), weights by optimised correlations.
     """
-    # imported here: scipy.optimize alone doubles the time to start
-    from scipy.optimize import nnls  # type: ignore[import-untyped, unused-ignore]
-
     complete = complete_rows(values, values.shape[1] + 1, "balanced weights")
     spread = complete.std(axis=0, ddof=1)
     eigen = pca(complete, labels=labels)
@@ -118,13 +115,42 @@ def correlation_balanced_weights(
     if eigen.eigenvalues[-1] < 1e-10 * eigen.eigenvalues[0]:
         raise IndexMethodError("the items are linearly dependent", setting="weights")
     ones = np.ones(spread.size)
-    solution: FloatArray = nnls(matrix, ones)[0]
+    solution = _non_negative_least_squares(matrix, ones)
     gradient = matrix.T @ (matrix @ solution - ones)
     active = solution > 0
     gap = max(float(np.abs(gradient[active]).max(initial=0.0)), float(-gradient.min()))
     if gap > tolerance or not active.any():
         raise IndexMethodError(f"not converged: gap {gap:.1e} > {tolerance}", setting="weights")
     return relative_weights(solution / spread, labels=labels)
+
+
+def _non_negative_least_squares(matrix: FloatArray, target: FloatArray) -> FloatArray:
+    """The u >= 0 that minimises |matrix u - target|; the caller checks the optimality conditions.
+
+    The active-set method of Lawson & Hanson (1974): take in the item with the steepest descent,
+    solve freely, step back to the border if an item would become negative. (scipy has it too, but
+    importing scipy.optimize takes longer than all weights of the design.)
+    """
+    n = matrix.shape[1]
+    solution, free = np.zeros(n), np.zeros(n, dtype=np.bool_)
+    for _ in range(3 * n):
+        descent = matrix.T @ (target - matrix @ solution)
+        descent[free] = -np.inf
+        if free.all() or descent.max() <= 1e-12:
+            break
+        free[int(descent.argmax())] = True
+        while True:
+            proposed = np.zeros(n)
+            proposed[free] = np.linalg.lstsq(matrix[:, free], target, rcond=None)[0]
+            negative = free & (proposed <= 0)
+            if not negative.any():
+                break
+            step = solution[negative] / (solution[negative] - proposed[negative])
+            solution = solution + step.min() * (proposed - solution)
+            free &= solution > 1e-14
+            solution[~free] = 0.0
+        solution = proposed
+    return solution
 
 
 def dirichlet_draws(

@@ -1,7 +1,7 @@
 """SQL audits: every file in sql/90_audits returns the rows that are wrong.
 
-The first comment lines say what is checked and why; ``-- severity:`` and ``-- table:`` are read
-from them. An audit that returns no row has passed.
+The first comment lines are read: ``-- severity:``, ``-- table:``, ``-- why:`` (the rule) and
+``-- reason:`` (the incident or the thought behind it). An audit that returns no row has passed.
 """
 
 import re
@@ -14,7 +14,7 @@ from btg import warehouse
 from btg.errors import CatalogueError
 from btg.quality.findings import Finding, Severity
 
-HEADER = re.compile(r"^--\s*(severity|table|why):\s*(.+)$", re.MULTILINE)
+HEADER = re.compile(r"^--\s*(severity|table|why|reason):\s*(.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Audit:
     severity: Severity
     table_name: str
     why: str
+    reason: str
     sql: str
 
 
@@ -35,12 +36,24 @@ def load_audits(sql_dir: Path) -> list[Audit]:
         sql = path.read_text(encoding="utf-8").strip().rstrip(";")
         header = dict(HEADER.findall(sql))
         severity = header.get("severity")
-        if severity not in ("critical", "warning", "info") or not {"table", "why"} <= header.keys():
+        if (
+            severity not in ("critical", "warning", "info")
+            or not {"table", "why", "reason"} <= header.keys()
+        ):
             raise CatalogueError(
                 f"90_audits/{path.name}: the header needs severity (critical, warning, info), "
-                "table and why"
+                "table, why and reason"
             )
-        audits.append(Audit(f"audit.{path.stem}", severity, header["table"], header["why"], sql))
+        audits.append(
+            Audit(
+                f"audit.{path.stem}",
+                severity,
+                header["table"],
+                header["why"],
+                header["reason"],
+                sql,
+            )
+        )
     return audits
 
 

@@ -45,8 +45,8 @@ class EditionFileSource:
 def read_edition(table: Table, path: Path) -> pl.DataFrame:
     """Return the rows of an edition file with the declared types.
 
-    Raises ``ContractError`` naming file, column and line on a wrong header, a value that is not of
-    its type, a period that does not parse, or the same key twice.
+    Raises ``ContractError`` naming file, column and line on a wrong header, a line of another
+    length, a value that is not of its type, a period that does not parse, or the same key twice.
     """
     assert table.file is not None
     spec = table.file
@@ -56,19 +56,58 @@ def read_edition(table: Table, path: Path) -> pl.DataFrame:
         raise SourceUnreachableError(table.id, f"{path.name}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SourceAnswerError(table.id, f"{path.name}: is not UTF-8 text") from None
-    header = next(csv.reader(io.StringIO(text)), [])
-    if header != list(spec.columns):
-        raise ContractError(table.id, "header", _header_message(path, header, list(spec.columns)))
-    raw = pl.read_csv(text.encode(), infer_schema=False, truncate_ragged_lines=False)
-    if raw.height == 0:
+    lines = _lines(table, path, text)
+    if not lines:
         raise ContractError(table.id, "rows", f"{path.name}: has a header but no rows")
+    raw = pl.DataFrame(lines, schema=dict.fromkeys(spec.columns, pl.String), orient="row")
     frame = raw.select(
         _typed(table, path, raw.get_column(name), kind) for name, kind in spec.columns.items()
     )
     _check_keys(table, path, frame)
-    for period in frame.get_column(spec.period_column).cast(pl.String).unique().sort():
-        period_year(table, str(period))
+    _check_periods(table, path, frame)
     return frame
+
+
+def _lines(table: Table, path: Path, text: str) -> list[list[str]]:
+    """Return the fields of every line below the agreed header.
+
+    A file that was cut off ends in a short line: filled up with blanks it would pass as missing.
+    """
+    assert table.file is not None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    columns = list(table.file.columns)
+    lines: list[list[str]] = []
+    try:
+        header = next(reader, [])
+        if header != columns:
+            raise ContractError(table.id, "header", _header_message(path, header, columns))
+        for fields in reader:
+            if len(fields) != len(columns):
+                raise ContractError(
+                    table.id,
+                    "fields",
+                    f"{path.name}: line {reader.line_num}: {len(fields)} fields, "
+                    f"expected {len(columns)}",
+                )
+            lines.append(fields)
+    except csv.Error as error:
+        raise ContractError(
+            table.id, "csv", f"{path.name}: line {reader.line_num}: {error}"
+        ) from None
+    return lines
+
+
+def _check_periods(table: Table, path: Path, frame: pl.DataFrame) -> None:
+    assert table.file is not None
+    column = table.file.period_column
+    for period in frame.get_column(column).cast(pl.String).unique().sort():
+        try:
+            period_year(table, str(period))
+        except ContractError as error:
+            reason = str(error).removeprefix(f"{table.id}: ")
+            raise ContractError(
+                table.id, error.rule, f"{path.name}: column {column}: {reason}"
+            ) from None
 
 
 def _typed(table: Table, path: Path, column: pl.Series, kind: str) -> pl.Series:

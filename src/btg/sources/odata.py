@@ -57,7 +57,10 @@ def resolve(table: Table, properties: Sequence[Row]) -> Slice:
     """
     dimensions = _dimensions(table, properties)
     topics = topics_of(properties)
-    chosen = {measure.id: _topic(table.id, measure.path, topics) for measure in table.measures}
+    chosen = {
+        measure.id: _topic(table.id, [measure.path, *measure.also_paths], topics)
+        for measure in table.measures
+    }
     unique = {topic.key: topic for topic in chosen.values()}
     return Slice(
         dimensions=dimensions,
@@ -139,9 +142,12 @@ def _dimensions(table: Table, properties: Sequence[Row]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _topic(table_id: str, path: Sequence[str], topics: Sequence[Topic]) -> Topic:
+def _topic(table_id: str, paths: Sequence[Sequence[str]], topics: Sequence[Topic]) -> Topic:
+    """Return the one topic under any of the reviewed paths; the first names it in errors."""
+    path = paths[0]
     wanted = tuple(_plain(title) for title in path)
-    hits = [topic for topic in topics if tuple(_plain(title) for title in topic.path) == wanted]
+    known = {tuple(_plain(title) for title in also) for also in paths}
+    hits = [topic for topic in topics if tuple(_plain(title) for title in topic.path) in known]
     if len(hits) == 1:
         return hits[0]
     if hits:
