@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup refresh test lint types check flow help
+.PHONY: setup refresh test lint types check oldest flow help
 
 help:            ## show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -30,3 +30,10 @@ types: setup     ## strict types
 
 check: setup     ## data quality and catalogue, no network
 	$(BIN)/btg check
+
+oldest: .venv-oldest/.ready  ## the oldest DuckDB client that the published file promises to serve
+
+.venv-oldest/.ready:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: 'duckdb==1.2.0'
+	@touch $@

@@ -16,6 +16,8 @@ EPILOGS = {
     "explain": "examples:\n  btg explain GM0153 2022\n  btg explain Enschede 2022 woninginbraak\n"
     "  btg explain Enschede 2022 --variant "
     "'form=geometric_goalposts|weights=pca|set=all|ruler=none|base=nearest'",
+    "index": "examples:\n  btg index --weights weights.yml\n"
+    "  btg index --weights weights.csv --year 2021 --json",
     "import": "examples:\n  btg import rmbw rmbw-2024.csv\n  btg import kiesraad turnout.csv",
     "raw": "examples:\n  btg raw list\n  btg raw accept 70072ned_20261124T031500_0a1b2c3d4e5f "
     "--reason 'redesign, checked by hand'",
@@ -92,6 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--variant", metavar="ID", help="recompute the index under this variant (see meta.variant)"
     )
+    index = _add(commands, "index", "the index under other weights, beside the published one")
+    index.add_argument(
+        "--weights",
+        metavar="FILE",
+        required=True,
+        help="YAML mapping or CSV (item_id,weight) of dimensions or indicators; sums to 1",
+    )
+    index.add_argument("--year", type=int, help="index year; default: the last")
     importer = _add(commands, "import", "take in an edition file", dest="import_file")
     importer.add_argument("source", help="source of the file, such as rmbw")
     importer.add_argument("file")

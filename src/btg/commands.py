@@ -131,6 +131,33 @@ def explain(arguments: Namespace) -> int:
     return 0
 
 
+def index(arguments: Namespace) -> int:
+    """Print the index of Twente under other weights beside the published one; publishes nothing."""
+    import polars as pl
+
+    from btg import reweighting
+
+    weights = reweighting.read_weights(Path(arguments.weights))
+    frame = reweighting.reweighted(load_settings(), weights)
+    year = int(frame["year"].max()) if arguments.year is None else arguments.year  # type: ignore[arg-type]
+    if year not in frame["year"]:
+        known = ", ".join(str(y) for y in frame["year"].unique().sort())
+        raise UsageError(f"{year} is no index year: {known} are")
+    chosen = frame.filter(pl.col("year") == year)
+    if arguments.json:
+        _print_json(chosen.to_dicts())
+        return 0
+    shown = chosen.filter(pl.col("is_twente") | (pl.col("region_level") == "land"))
+    terminal.table(
+        ["region", "score", "published", "rank", "published rank"],
+        [[r["region_name"], _number(r["score"]), _number(r["default_score"]),
+          str(r["rank"] or ""), str(r["default_rank"] or "")]
+         for r in shown.sort("score", descending=True, nulls_last=True).to_dicts()],
+    )  # fmt: skip
+    print(f"index: {year}, weights of {len(weights)} items from {arguments.weights}; not published")
+    return 0
+
+
 def import_file(arguments: Namespace) -> int:
     """Take in an edition file: read under its contract, keep, pass gate 1, put in use."""
     from btg import pipeline, publish
@@ -361,6 +388,10 @@ def _date(text: str | None) -> datetime | None:
 
 def _day(moment: Any) -> str:
     return str(moment)[:10] if moment else "never"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f}"
 
 
 def _say(report: RunReport) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from btg import baseline, build, durable, lineage, publish, revisions, warehouse
+from btg import baseline, build, durable, lineage, publish, revisions, sqlrun, warehouse
 from btg.catalogue.loader import Catalogue
 from btg.catalogue.schema import Table
 from btg.errors import (
@@ -182,7 +182,7 @@ def refresh(workspace: Workspace, options: Options, stages: "Stages | None" = No
     report = workspace.report
     report.command = options.command
     try:
-        with publish.only_one_run(workspace.settings, LOCK_WAIT_S):
+        with publish.only_one_run(workspace.settings, workspace.settings.lock_wait_s):
             workspace.state = load_state(workspace.settings.runs_dir)
             stages.adopt_seed(workspace)
             decisions = stages.plan(workspace, options)
@@ -225,11 +225,21 @@ def plan(workspace: Workspace, options: Options) -> list[Decision]:
     if options.only is not None and options.only not in known:
         raise UsageError(f"there is no source {options.only!r}; known: {', '.join(sorted(known))}")
     with workspace.stage("plan"):
+        _name_hosts(workspace, options)
         decisions = [
             _decide(workspace, table, options) for table in workspace.catalogue.used_tables()
         ]
     workspace.report.decisions = decisions
     return decisions
+
+
+def _name_hosts(workspace: Workspace, options: Options) -> None:
+    """Make every client before the first is used, so that all hosts are tried at once."""
+    if options.offline or options.as_of is not None:
+        return
+    for table in workspace.catalogue.used_tables():
+        if table.kind == "odata_v3" and options.only in (None, table.source_id):
+            workspace.source(table)
 
 
 def _decide(workspace: Workspace, table: Table, options: Options) -> Decision:
@@ -498,7 +508,9 @@ def audited_candidate(workspace: Workspace, con: warehouse.Connection, options: 
     folder = workspace.settings.marts_dir / ".build"
     _clear(folder)
     with workspace.stage("write"):
-        candidate = publish.write_candidate(con, catalogue, folder, workspace.run_id)
+        candidate = publish.write_candidate(
+            con, catalogue, folder, workspace.run_id, sqlrun.load_macros(workspace.settings.sql_dir)
+        )
     with workspace.stage("gates"):
         findings = audit(workspace, con, candidate)
     report.findings = findings

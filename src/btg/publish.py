@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -26,12 +26,17 @@ VOLATILE = frozenset({"meta.run", "meta.check_result", "meta.source"})
 
 
 def write_candidate(
-    con: warehouse.Connection, catalogue: Catalogue, folder: Path, run_id: str
+    con: warehouse.Connection,
+    catalogue: Catalogue,
+    folder: Path,
+    run_id: str,
+    macros: Sequence[str] = (),
 ) -> Path:
     """Write the tables of the dictionary from the build into a new file and return its path.
 
-    Types are those of the dictionary; columns that may not be null are declared so; every table
-    and column has its comment. The file is closed and synced.
+    ``macros`` are statements that create table macros in it. Types are those of the dictionary;
+    columns that may not be null are declared so; every table and column has its comment. The file
+    is closed and synced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run_id}.duckdb"
@@ -42,8 +47,12 @@ def write_candidate(
         try:
             for table in catalogue.dictionary.tables:
                 _copy_table(con, catalogue, table)
+            con.execute("use candidate")
+            for statement in macros:
+                con.execute(statement)
             con.execute("checkpoint candidate")
         finally:
+            con.execute("use memory")
             con.execute("detach candidate")
     except duckdb.Error as error:
         path.unlink(missing_ok=True)

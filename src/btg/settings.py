@@ -17,7 +17,8 @@ class Settings:
 
     ``home`` holds ``data/``; ``seed_raw`` is the committed seed of the package's repository,
     read when ``home`` has no snapshot of its own. Times are in seconds, sizes in bytes.
-    ``run_limit_s`` is for a run under Prefect; ``webhook_url`` hears when a run needs a human, and
+    ``lock_wait_s`` is how long a refresh waits for another; ``run_limit_s`` is for a run under
+    Prefect; ``webhook_url`` hears when a run needs a human, and
     is never shown, because such an address often holds a secret.
     """
 
@@ -31,6 +32,7 @@ class Settings:
     deadline_s: float = 900.0
     max_bytes: int = 150_000_000
     history_keep: int = 30
+    lock_wait_s: float = 60.0
     run_limit_s: float = 7200.0
     webhook_url: str | None = field(default=None, repr=False)
 
@@ -79,6 +81,7 @@ def load_settings(environment: dict[str, str] | None = None) -> Settings:
         deadline_s=_number(env, "BTG_DEADLINE_S", 900.0, minimum=1),
         max_bytes=_whole_number(env, "BTG_MAX_BYTES", 150_000_000, minimum=1_000),
         history_keep=_whole_number(env, "BTG_HISTORY_KEEP", 30, minimum=1),
+        lock_wait_s=_number(env, "BTG_LOCK_WAIT_S", 60.0, minimum=0),
         run_limit_s=_number(env, "BTG_RUN_LIMIT_S", 7200.0, minimum=1),
         webhook_url=env.get("BTG_WEBHOOK_URL") or None,
     )

@@ -16,6 +16,7 @@ import duckdb
 from btg.errors import CatalogueError
 
 MODEL_FOLDERS = ("10_staging", "20_intermediate", "30_marts")
+MACRO_FOLDER = "40_macros"
 INPUT_SCHEMAS = frozenset({"raw", "catalogue", "uncertainty"})
 """Schemas that are loaded, not made by a file; ``uncertainty`` halfway, from the first models."""
 
@@ -51,6 +52,14 @@ def load_models(con: duckdb.DuckDBPyConnection, sql_dir: Path) -> dict[str, Mode
             if name.split(".")[0] not in INPUT_SCHEMAS and name not in models:
                 raise CatalogueError(f"{model.path.name}: reads {name}, which no file makes")
     return models
+
+
+def load_macros(sql_dir: Path) -> list[str]:
+    """Return the statements that create the table macros of the published file, one per file."""
+    return [
+        path.read_text(encoding="utf-8").strip().rstrip(";")
+        for path in sorted((sql_dir / MACRO_FOLDER).glob("*.sql"))
+    ]
 
 
 def in_order(models: Mapping[str, Model], targets: Iterable[str] | None = None) -> list[Model]:

@@ -31,7 +31,11 @@ def small_file(published: Settings, tmp_path_factory: pytest.TempPathFactory) ->
     con.execute("create schema marts; create schema meta")
     catalogue = load_catalogue()
     for name, entry in catalogue.dictionary.tables.items():
-        few = "where region_code in ('GM0153', 'CR12')" if "region_code" in entry.columns else ""
+        few = (
+            "where region_code in ('GM0153', 'CR12')"
+            if "region_code" in entry.columns
+            else "limit 50"
+        )
         con.execute(f"create table {name} as select * from old.{name} {few}")
     con.execute("detach old")
     made = publish.write_candidate(con, catalogue, path.parent, "small")
@@ -66,7 +70,7 @@ def test_readers_see_no_error_and_no_torn_read(small: Settings, tmp_path: Path) 
     stop = tmp_path / "stop"
     command = [sys.executable, str(SCRIPT), "read_loop", str(small.home), str(stop)]
     readers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-               for _ in range(3)]  # fmt: skip
+               for _ in range(2)]  # fmt: skip
     held = warehouse.open_published(small.database)
     before = warehouse.rows(held, "select run_id from meta.run")
     time.sleep(3)
@@ -75,7 +79,7 @@ def test_readers_see_no_error_and_no_torn_read(small: Settings, tmp_path: Path) 
     held.close()
     stop.touch()
     answers = [reader.communicate(timeout=60) for reader in readers]
-    assert [reader.returncode for reader in readers] == [0, 0, 0], answers
+    assert [reader.returncode for reader in readers] == [0, 0], answers
     for out, _ in answers:
         reads, seen = map(int, out.split())
         assert reads >= PUBLICATIONS and seen >= 5

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from btg import docs, golden, sqlrun, warehouse
 from btg.catalogue.loader import load_catalogue
 from btg.errors import BtgError
 from btg.pipeline import Options, RunReport, Workspace, refresh
-from btg.quality import audits
+from btg.quality import audits, rules
 from btg.quality.findings import Finding
 from btg.settings import Settings
 
@@ -86,6 +88,7 @@ def run(
         )
         _judge_build(result, report)
         if report.outcome == "published":
+            _judge_columns(result, inside)
             _judge_golden(result, inside, update_golden)
     if update_golden:
         docs.write(catalogue, settings.repository)
@@ -113,6 +116,21 @@ def _judge_build(result: CheckResult, report: RunReport) -> None:
     if not blocking:
         result.faults.append(("build", report.message))
     result.exit_code = report.exit_code
+
+
+def _judge_columns(result: CheckResult, settings: Settings) -> None:
+    """Compare the columns of the file with those that the dictionary promises."""
+    subject = rules.file_subject()
+    con = warehouse.open_published(settings.database)
+    try:
+        found = warehouse.frame(con, subject.query)
+    finally:
+        con.close()
+    wrong = found.filter(~pl.col("is_as_promised") | ~pl.col("has_comment"))
+    for name in wrong.get_column("column_id").to_list():
+        result.faults.append(("columns", f"{name} is not what the dictionary promises"))
+    if wrong.is_empty():
+        result.passed.append(f"columns: {found.height} published as promised, each with a comment")
 
 
 def _judge_golden(result: CheckResult, settings: Settings, update: bool) -> None:
