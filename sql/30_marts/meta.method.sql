@@ -42,6 +42,7 @@ select
     any_value(method.correlation_weak) as correlation_weak,
     any_value(method.alpha_acceptable) as alpha_acceptable,
     any_value(method.n_strengths) as n_strengths,
+    any_value(method.validity_max_lag_years) as validity_max_lag_years,
     any_value(method.n_peers) as n_peers,
     cast(any_value(method.peer_criteria) as varchar) as peer_criteria,
     any_value(method.n_twente) as n_twente,

@@ -115,7 +115,10 @@ def run_models(
     The method intervals and standard errors are computed between the models that they rest on and
     those that read them, if any of these is wanted.
     """
-    models = sqlrun.in_order(sqlrun.load_models(con, sql_dir), targets)
+    known = sqlrun.load_models(con, sql_dir)
+    models = sqlrun.in_order(known, targets)
+    if targets is not None and sqlrun.halves(models, COMPUTED_SCHEMA)[1]:
+        models = sqlrun.in_order(known, [*targets, *COMPUTED_FROM])
     before, after = sqlrun.halves(models, COMPUTED_SCHEMA)
     sqlrun.materialise(con, before)
     if after:

@@ -270,7 +270,7 @@ def rollback(arguments: Namespace) -> int:
 
 def rebase(arguments: Namespace) -> int:
     """Compute the ruler of the catalogue's method version and freeze it."""
-    from btg import baseline, build, pipeline, warehouse
+    from btg import baseline, build, pipeline, version_report, warehouse
     from btg import rebase as ruler
 
     catalogue = load_catalogue()
@@ -292,6 +292,9 @@ def rebase(arguments: Namespace) -> int:
             [[r["indicator_id"], r["transform"], f"{r['m']:.4f}", f"{r['s']:.4f}",
               str(r["n_units"]), r["base_years"]] for r in frame.to_dicts()],
         )  # fmt: skip
+        found = version_report.moved(workspace.settings, catalogue, inputs, frame)
+        for line in version_report.as_text(found, catalogue.method.method_version):
+            print(line)
         done = "not written (dry run)" if arguments.dry_run else "frozen"
         print(f"rebase: ruler {catalogue.method.method_version}, {frame.height} indicators, {done}")
     return 0

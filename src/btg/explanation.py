@@ -44,9 +44,7 @@ def explain(
     raise UsageError(f"{item!r} is no dimension or indicator; known: {', '.join(known)}")
 
 
-def explain_variant(
-    settings: Settings, region: str, year: int, variant_id: str
-) -> dict[str, Any]:
+def explain_variant(settings: Settings, region: str, year: int, variant_id: str) -> dict[str, Any]:
     """Return index, rank and change of a region under one variant, from the published file alone.
 
     Beside it what the default says. Raises ``UsageError`` on an unknown variant, region or year.

@@ -18,8 +18,8 @@ class Settings:
     ``home`` holds ``data/``; ``seed_raw`` is the committed seed of the package's repository,
     read when ``home`` has no snapshot of its own. Times are in seconds, sizes in bytes.
     ``lock_wait_s`` is how long a refresh waits for another; ``run_limit_s`` is for a run under
-    Prefect; ``webhook_url`` hears when a run needs a human, and
-    is never shown, because such an address often holds a secret.
+    Prefect. ``webhook_url`` hears when a run needs a human; it is never shown, because such an
+    address often holds a secret.
     """
 
     home: Path

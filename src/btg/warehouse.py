@@ -136,6 +136,7 @@ def load_catalogue_tables(
     load(con, "catalogue.successor", _successors(catalogue, last_year))
     load(con, "catalogue.exclusion", _exclusions(catalogue))
     load(con, "catalogue.correction", _corrections(catalogue))
+    load(con, "catalogue.survey_statement", _statements(catalogue))
     load(con, "catalogue.survey", pl.DataFrame([s.model_dump() for s in catalogue.survey]))
     load(con, "catalogue.baseline", baseline)
 
@@ -324,6 +325,12 @@ def _corrections(catalogue: Catalogue) -> pl.DataFrame:
         for c in catalogue.corrections
     ]
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _statements(catalogue: Catalogue) -> pl.DataFrame:
+    rows = [s.model_dump() | {"statement_id": s.id} for s in catalogue.survey_statements]
+    kinds: dict[str, Any] = {"regions": pl.List(pl.String), "reference": pl.String}
+    return pl.DataFrame(rows, schema_overrides=kinds).drop("id")
 
 
 def catalogue_codes(catalogue: Catalogue) -> dict[str, list[str]]:

@@ -268,7 +268,7 @@ def _sockets(pids: Iterable[int]) -> Iterable[tuple[str, str, str]]:
     for pid in pids:
         for path in Path(f"/proc/{pid}/fd").glob("*"):
             with suppress(OSError):
-                inodes.add(os.readlink(path).removeprefix("socket:[").removesuffix("]"))
+                inodes.add(str(path.readlink()).removeprefix("socket:[").removesuffix("]"))
     for name in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
             fields = line.split()

@@ -1,4 +1,4 @@
-"""Larger regions (method, par. 3): aggregated over a fixed set of municipalities, or as published."""
+"""Larger regions (method, par. 3): aggregated over a fixed set of municipalities or published."""
 
 from dataclasses import dataclass
 

@@ -70,8 +70,10 @@ class Figures:
         self.axes = axes(catalogue, inputs)
         code = pl.col("region_key").str.strip_chars()
         frame = inputs.cell.filter(pl.col("value").is_not_null()).with_columns(
-            pl.when(code == "NL00").then(pl.lit("NL01")).otherwise(code).alias("code")
+            pl.when(code == "NL00").then(pl.lit("NL01")).otherwise(code).alias("code"),
+            pl.col("period_key").str.strip_chars().alias("period"),
         )
+        corrections = {(c.table, c.measure, c.region, c.period): c for c in catalogue.corrections}
         status = inputs.period.with_columns(
             pl.col("publication_status")
             .replace_strict(list(FINALITY), list(range(4)), return_dtype=pl.Int64)
@@ -86,11 +88,17 @@ class Figures:
         self._cells: dict[tuple[str, str, int], dict[str, float]] = {}
         self._status: dict[tuple[str, str, int], int] = {}
         for row in frame.select(
-            "table_id", "measure_id", "year", "code", "value", "status"
+            "table_id", "measure_id", "year", "code", "period", "value", "status"
         ).iter_rows():
-            table_id, measure_id, year, region, value, code_of_status = row
+            table_id, measure_id, year, region, period, value, code_of_status = row
             if region in catalogue.table(table_id).foreign_codes:
                 continue
+            correction = corrections.get((table_id, measure_id, region, period))
+            if correction is not None and correction.expect == value:
+                if correction.action == "drop":
+                    continue
+                if correction.action == "set":
+                    value = correction.value
             self._cells.setdefault((table_id, measure_id, year), {})[region] = value
             self._status[table_id, measure_id, year] = code_of_status
         self._spreads: dict[int, Spread] = {}

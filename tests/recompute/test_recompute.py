@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from tests.recompute.recomputation import Recomputation, recompute
 
-from btg import baseline, build, pipeline, rebase, warehouse
+from btg import baseline, build, pipeline, warehouse
 from btg.catalogue.loader import Catalogue
 from btg.settings import Settings
 

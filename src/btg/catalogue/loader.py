@@ -28,6 +28,7 @@ from btg.catalogue.schema import (
     Regions,
     SourceEntry,
     SupportSeries,
+    SurveyStatement,
     Table,
 )
 from btg.errors import CatalogueError
@@ -75,6 +76,7 @@ class _Corrections(Record):
 
 class _Survey(Record):
     figures: list[PublishedSurveyFigure]
+    statements: list[SurveyStatement]
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Catalogue:
     exclusions: tuple[Exclusion, ...]
     corrections: tuple[Correction, ...]
     survey: tuple[PublishedSurveyFigure, ...]
+    survey_statements: tuple[SurveyStatement, ...]
     declared: tuple[DeclaredTable, ...]
     dictionary: Dictionary
 
@@ -145,6 +148,7 @@ def load_catalogue(directory: Path = CATALOGUE_DIR) -> Catalogue:
         exclusions=tuple(_read(directory / "exclusions.yml", _Exclusions).exclusions),
         corrections=tuple(_read(directory / "corrections.yml", _Corrections).corrections),
         survey=tuple(_read(directory / "survey.yml", _Survey).figures),
+        survey_statements=tuple(_read(directory / "survey.yml", _Survey).statements),
         declared=tuple(_read(directory / "declared.yml", _Declared).tables),
         dictionary=_read(directory / "dictionary.yml", Dictionary),
     )
@@ -429,6 +433,11 @@ def _check_context(catalogue: Catalogue) -> None:
                 f"exclusions.yml: {exclusion.series}: there is no dimension {exclusion.dimension!r}"
             )
     regions = set(_region_codes(catalogue))
+    _unique("survey.yml", "statement", [s.id for s in catalogue.survey_statements])
+    for statement in catalogue.survey_statements:
+        for code in [*statement.regions, *([statement.reference] if statement.reference else [])]:
+            if code not in regions:
+                raise CatalogueError(f"survey.yml: {statement.id}: {code} is no region")
     for figure in catalogue.survey:
         if figure.region_code not in regions:
             raise CatalogueError(

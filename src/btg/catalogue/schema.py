@@ -352,6 +352,7 @@ class Method(Record):
     correlation_weak: float
     alpha_acceptable: float
     n_strengths: int
+    validity_max_lag_years: int
     n_peers: int
     peer_criteria: list[PeerCriterion]
     n_twente: int
@@ -469,6 +470,31 @@ class PublishedSurveyFigure(Record):
     grade: float | None
     statement_nl: str
     source: str
+
+
+class SurveyStatement(Record):
+    """A statement of the published survey, as a check of the index; never used to calibrate it."""
+
+    id: Identifier
+    edition_year: int
+    statement_nl: str
+    kind: Literal["above", "highest", "lowest", "not_testable"] = Field(
+        description="above: every region stands above the reference; highest (lowest): the regions "
+        "are the top (bottom) of the 14, in any order; not_testable: see reason."
+    )
+    regions: list[RegionCode] = Field(default_factory=list)
+    reference: RegionCode | None = None
+    reason: str = Field(default="", description="Why it cannot be tested.")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> "SurveyStatement":
+        if (self.kind == "not_testable") != bool(self.reason):
+            raise ValueError(f"statement {self.id}: give a reason if it is not testable, only then")
+        if (self.kind == "above") != (self.reference is not None):
+            raise ValueError(f"statement {self.id}: give a reference with kind above, only then")
+        if (self.kind == "not_testable") == bool(self.regions):
+            raise ValueError(f"statement {self.id}: name the regions that it speaks of")
+        return self
 
 
 class ColumnEntry(Record):
