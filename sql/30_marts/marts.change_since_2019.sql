@@ -74,7 +74,12 @@ indicator_level as (
         matched.base_score,
         matched.score,
         -- an indicator has a change only where it is matched: a carried copy is not "no change"
-        case when matched.is_matched then matched.change end as level_change,
+        -- (in the base year itself every change is 0, also of a relative indicator)
+        case
+            when matched.is_matched then matched.change
+            when matched.year = (select method.base_year from catalogue.method as method)
+                then matched.change
+        end as level_change,
         case when matched.is_matched then matched.change end as matched_change,
         cast(null as integer) as n_dimensions_matched,
         cast(matched.is_matched as integer) as matched_weight_share,

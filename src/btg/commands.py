@@ -169,7 +169,7 @@ def import_file(arguments: Namespace) -> int:
     if not path.is_file():
         raise UsageError(f"there is no file {arguments.file}")
     workspace = Workspace(settings, catalogue)
-    with publish.only_one_run(settings, pipeline.LOCK_WAIT_S):
+    with publish.only_one_run(settings, settings.lock_wait_s):
         pipeline.adopt_seed(workspace)
         delivery = EditionFileSource(path).fetch(table)
         snapshot = workspace.store.store(
@@ -224,7 +224,7 @@ def raw(arguments: Namespace) -> int:
     if not arguments.snapshot or not arguments.reason:
         raise UsageError("raw accept needs a snapshot id and --reason: it is recorded")
     table = _table_of_snapshot(catalogue, arguments.snapshot)
-    with publish.only_one_run(settings, pipeline.LOCK_WAIT_S):
+    with publish.only_one_run(settings, settings.lock_wait_s):
         snapshot = store.get(table, arguments.snapshot)
         changed = pipeline.put_in_use(workspace, table, snapshot, f"by hand: {arguments.reason}")
         workspace.state = workspace.state.with_table(
@@ -258,7 +258,7 @@ def rollback(arguments: Namespace) -> int:
     from btg import pipeline, publish
 
     settings = load_settings()
-    with publish.only_one_run(settings, pipeline.LOCK_WAIT_S):
+    with publish.only_one_run(settings, settings.lock_wait_s):
         chosen = publish.rollback(settings, arguments.run)
         pipeline.note_rollback(Workspace(settings, load_catalogue()), chosen.name)
     if arguments.json:

@@ -36,7 +36,6 @@ from btg.state import RunState, is_older, load_state, save_state
 
 FULL_FETCH_DAYS = 7
 """Silent corrections exist: at least this often the figures themselves are compared."""
-LOCK_WAIT_S = 60.0
 
 Action = Literal["fetch", "skip", "keep", "failed"]
 Outcome = Literal["published", "nothing_new", "blocked"]

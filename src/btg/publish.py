@@ -184,7 +184,7 @@ def rollback(settings: Settings, run_id: str | None) -> Path:
     copy.unlink(missing_ok=True)
     durable.write_bytes(copy, chosen.read_bytes(), mode=0o444)
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    put_in_place(settings, copy, f"rollback_{stamp}")
+    put_in_place(settings, copy, f"{stamp}_rollback")
     return chosen
 
 

@@ -355,7 +355,7 @@ def test_a_wal_beside_the_published_file_ends_with_3(here: Settings, capsys: Cap
 def test_two_refreshes_do_not_work_on_one_home(
     here: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(pipeline, "LOCK_WAIT_S", 0.1)
+    monkeypatch.setenv("BTG_LOCK_WAIT_S", "0.1")
     before = digest(here.database)
     with publish.only_one_run(here, 0):
         assert main(["refresh", "--offline"]) == 3

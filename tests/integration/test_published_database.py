@@ -364,15 +364,7 @@ CHANGED_BASE = (
 )
 
 
-@pytest.mark.parametrize(
-    "is_relative",
-    [
-        False,
-        pytest.param(
-            True, marks=pytest.mark.xfail(strict=True, reason="null instead of 0 in the base year")
-        ),
-    ],
-)
+@pytest.mark.parametrize("is_relative", [False, True])
 def test_the_change_in_2019_is_0_where_there_is_a_base(
     con: warehouse.Connection, is_relative: bool
 ) -> None:

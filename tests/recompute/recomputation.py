@@ -252,14 +252,16 @@ def _indicator_change(
     axes: Axes, item: str, k: int, scores: Array, base: int, ends: changed.Pairs
 ) -> pl.DataFrame:
     matched = np.where(ends.is_matched[k], ends.change[k], np.nan)
+    is_base_year = np.arange(scores.shape[2]) == base
+    change = np.where(ends.is_matched[k] | is_base_year, ends.change[k], np.nan)
     return _frame(
         axes,
         {"level": "indicator", "item_id": item},
         base_score=np.broadcast_to(scores[k, :, base : base + 1], scores[k].shape),
         score=scores[k],
-        change=matched,
+        change=change,
         matched_change=matched,
-        composition_effect=matched - matched,
+        composition_effect=change - matched,
         n_dimensions_matched=np.full(scores[k].shape, np.nan),
         matched_weight_share=ends.is_matched[k].astype(float),
         change_vs_nl=np.where(ends.is_comparable[k], ends.versus_nl[k], np.nan),

@@ -291,7 +291,6 @@ def test_rollback_takes_the_file_that_was_replaced_in_the_run_that_is_named(
     assert score_of(settings.database) == 1.0
 
 
-@pytest.mark.xfail(strict=True, reason="names of rollbacks sort after those of all later runs")
 def test_rollback_after_an_earlier_rollback_takes_the_newest_file(
     settings: Settings, small: Catalogue
 ) -> None:
