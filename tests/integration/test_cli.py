@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from btg import commands, pipeline, publish
+from btg import commands, publish
 from btg.catalogue.loader import CATALOGUE_DIR, Catalogue, load_catalogue
 from btg.cli import EPILOGS, main
 from btg.raw import SnapshotStore

@@ -1,7 +1,7 @@
 """Properties of the models as a whole (method, par. 8), on a catalogue of eleven indicators.
 
-The indicators are of every kind: yearly and in waves, counts, ratios, relative, logarithmic, a single
-wave, one that few municipalities have, and one with a break of definition.
+The indicators are of every kind: yearly and in waves, counts, ratios, relative, logarithmic, a
+single wave, one that few municipalities have, and one with a break of definition.
 """
 
 from collections.abc import Callable
