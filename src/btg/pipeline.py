@@ -186,16 +186,18 @@ def refresh(workspace: Workspace, options: Options, stages: "Stages | None" = No
             stages.adopt_seed(workspace)
             decisions = stages.plan(workspace, options)
             stages.fetch_all(workspace, [d for d in decisions if d.action == "fetch"])
+            judge(workspace)
             build_and_publish(workspace, options, stages)
             stages.finish(workspace)
     except BtgError as error:
         report.outcome = "blocked"
-        report.exit_code = error.exit_code
+        # a source error here is one of the snapshots in use: nothing usable, not a source away
+        report.exit_code = 3 if isinstance(error, SourceError) else error.exit_code
         report.message = str(error)
         _save_report(workspace)
     except BaseException as error:
         report.exit_code = 1
-        report.message = f"did not end: {type(error).__name__}; the published file is whole"
+        report.message = f"did not end: {type(error).__name__} {str(error)[:200]}".rstrip()
         _save_report(workspace)
         raise
     return report
@@ -552,8 +554,11 @@ def audit(workspace: Workspace, con: warehouse.Connection, candidate: Path) -> l
     return findings
 
 
-def finish(workspace: Workspace) -> None:
-    """Set the exit code from the state of the sources, and save state and report."""
+def judge(workspace: Workspace) -> None:
+    """Set the exit code and the warnings from the state of the sources, before anything is built.
+
+    The published file carries the exit code of its own run, so it must be known by then.
+    """
     report = workspace.report
     now = workspace.clock()
     due = {d.table_id for d in report.decisions if d.is_due}
@@ -587,6 +592,11 @@ def finish(workspace: Workspace) -> None:
             workspace.state = workspace.state.with_table(
                 decision.table_id, checked_at=workspace.now(), failed_at=None, message=""
             )
+    save_state(workspace.settings.runs_dir, workspace.state)
+
+
+def finish(workspace: Workspace) -> None:
+    """Save state and report of a run that came to its end."""
     save_state(workspace.settings.runs_dir, workspace.state)
     _save_report(workspace)
 

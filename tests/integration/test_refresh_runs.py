@@ -79,6 +79,7 @@ def fetch_only(
     for decision in pipeline.plan(workspace, Options(**{"only": "rivm", **options})):
         if decision.action == "fetch":
             pipeline.fetch(workspace, decision)
+    pipeline.judge(workspace)
     pipeline.finish(workspace)
     return workspace.report
 

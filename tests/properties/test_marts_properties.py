@@ -4,7 +4,6 @@ The indicators are of every kind: yearly and in waves, counts, ratios, relative,
 single wave, one that few municipalities have, and one with a break of definition.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import fsum
 
@@ -149,7 +148,7 @@ def close(one: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> bool:
 # ---- the order of what comes in
 
 
-@few
+@settings(few, max_examples=1)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_order_of_the_rows_changes_nothing(small: Small, reference: Built, seed: int) -> None:
     def shuffled(frame: pl.DataFrame) -> pl.DataFrame:
@@ -288,9 +287,8 @@ def test_a_year_that_is_added_moves_no_ruler_and_only_cells_that_were_carried(
     strict=True, reason="the set behind a larger region grows with what is interpolated later"
 )
 def test_a_year_that_is_added_after_a_gap_does_not_move_the_netherlands_of_2019(
-    small: Small, reference: Built
+    small: Small,
 ) -> None:
-    del reference
     gap = (
         (pl.col("measure_id") == "tevreden_leven")
         & (pl.col("region_key") == "GM0363")
@@ -366,9 +364,6 @@ def test_contributions_sum_to_the_matched_change_of_the_dimensions(
         found = fsum(w * change for cells in parts.values() for w, _, change in cells)
         assert abs(found - expected) < 1e-9
         assert abs(fsum(w for cells in parts.values() for w, _, _ in cells) - 1) < 1e-12
-
-
-Check = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def test_an_indicator_without_weight_contributes_nothing(reference: Built) -> None:
