@@ -45,7 +45,7 @@ def wait_for(what: str, attempt: Callable[[], T | None], limit_s: float) -> T:
         result = attempt()
         if result is not None and result is not False:
             return result
-        time.sleep(0.2)
+        time.sleep(0.4)
     raise AssertionError(f"waited {limit_s:g} s in vain for {what}")
 
 
@@ -79,7 +79,7 @@ class Service:
             root,
             self.code,
             PREFECT_API_URL=self.url,
-            PREFECT_WORKER_QUERY_SECONDS="1",
+            PREFECT_WORKER_QUERY_SECONDS="2",
             PREFECT_FLOWS_HEARTBEAT_FREQUENCY="30",
             PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS="1",
             **environment,
@@ -88,6 +88,7 @@ class Service:
         self.listeners: set[str] = set()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._seen: set[int] = set()
+        self._looked_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -173,7 +174,8 @@ class Service:
 
     def state(self, run_id: str) -> dict[str, Any]:
         """Return the state that a run is in now."""
-        self.look_around()
+        if time.monotonic() - self._looked_at > 1.5:
+            self.look_around()
         state: dict[str, Any] = self.ask(f"/flow_runs/{run_id}")["state"]
         return state
 
@@ -216,6 +218,7 @@ class Service:
 
     def look_around(self) -> None:
         """Note the processes that run, and with whom they speak."""
+        self._looked_at = time.monotonic()
         pids = _family({p.pid for p in self._processes.values()})
         self._seen |= pids
         for state, local, remote in _sockets(pids):
