@@ -1,5 +1,5 @@
 -- Larger regions from their municipalities, after filling (method, par. 3): the weighted mean over
--- a set of municipalities that is fixed for the whole series and holds 80 % of the inhabitants.
+-- a set of municipalities that is fixed for the whole series.
 -- grain: indicator_id, region_code, year
 with municipal as (
     select cell.*, population_base.population
@@ -7,34 +7,6 @@ with municipal as (
     inner join intermediate.population_base as population_base
         on cell.region_code = population_base.region_code
     where cell.value is not null and cell.weight is not null
-),
-
--- the years of the series: those in which the municipalities with a value hold enough inhabitants
-series_year as (
-    select municipal.indicator_id, municipal.year
-    from municipal
-    cross join catalogue.method as method
-    where municipal.year between method.grid_first_year and method.aggregate_last_year
-    group by municipal.indicator_id, municipal.year
-    having sum(municipal.population) >= any_value(method.aggregate_coverage_share)
-        * (select sum(everyone.population) from intermediate.population_base as everyone)
-),
-
-series_length as (
-    select series_year.indicator_id, count(*) as n_years
-    from series_year
-    group by series_year.indicator_id
-),
-
--- the fixed set: municipalities with a value in every year of the series
-fixed_member as (
-    select municipal.indicator_id, municipal.region_code as municipality_code
-    from municipal
-    inner join series_year
-        on municipal.indicator_id = series_year.indicator_id and municipal.year = series_year.year
-    inner join series_length on municipal.indicator_id = series_length.indicator_id
-    group by municipal.indicator_id, municipal.region_code
-    having count(*) = any_value(series_length.n_years)
 ),
 
 member as (
@@ -52,9 +24,9 @@ member as (
         municipal.source_period,
         municipal.population
     from municipal
-    inner join fixed_member
-        on municipal.indicator_id = fixed_member.indicator_id
-        and municipal.region_code = fixed_member.municipality_code
+    inner join intermediate.aggregate_member as aggregate_member
+        on municipal.indicator_id = aggregate_member.indicator_id
+        and municipal.region_code = aggregate_member.municipality_code
     inner join staging.membership as membership
         on municipal.region_code = membership.municipality_code
 ),

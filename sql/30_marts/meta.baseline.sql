@@ -9,6 +9,7 @@ select
     baseline.clip_hi,
     baseline.n_units,
     baseline.base_years,
+    baseline.left_out_of_aggregates,
     baseline.skewness,
     baseline.kurtosis,
     baseline.input_hash

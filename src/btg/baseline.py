@@ -19,6 +19,7 @@ BASELINE_SCHEMA: dict[str, type[pl.DataType]] = {
     "clip_hi": pl.Float64,
     "n_units": pl.Int64,
     "base_years": pl.String,
+    "left_out_of_aggregates": pl.String,
     "skewness": pl.Float64,
     "kurtosis": pl.Float64,
     "input_hash": pl.String,
@@ -38,7 +39,12 @@ def read_baseline(catalogue: Catalogue) -> pl.DataFrame:
             f"baseline/{path.name}: there is no ruler for method version "
             f"{catalogue.method.method_version}: run btg rebase --reason '...'"
         )
-    frame = pl.read_csv(path, schema=BASELINE_SCHEMA)
+    try:
+        frame = pl.read_csv(path, schema=BASELINE_SCHEMA, empty_string_is_null=False)
+    except pl.exceptions.PolarsError as error:
+        raise CatalogueError(f"baseline/{path.name} cannot be read: {error}") from None
+    if frame.columns != list(BASELINE_SCHEMA) or frame.null_count().row(0) != (0,) * frame.width:
+        raise CatalogueError(f"baseline/{path.name}: a column or a figure is missing")
     expected = {i.id: i.transform for i in catalogue.indicators if i.in_index}
     found = dict(frame.select("indicator_id", "transform").iter_rows())
     for name in sorted(expected.keys() | found.keys()):

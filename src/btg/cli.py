@@ -126,7 +126,8 @@ def _parser() -> argparse.ArgumentParser:
         "--notify", action="store_true", help="tell the webhook (BTG_WEBHOOK_URL) what is not well"
     )
     bench = _add(commands, "bench", "measure the stages on this machine")
-    bench.add_argument("--rounds", type=int, default=3)
+    bench.add_argument("--rounds", type=_positive, default=3, help="at least 1")
+    bench.add_argument("--no-flow", action="store_true", help="without Prefect")
     return parser
 
 
@@ -142,6 +143,13 @@ def _add(commands: Any, name: str, text: str, dest: str | None = None) -> argpar
     if dest:
         parser.set_defaults(command=dest)
     return parser
+
+
+def _positive(text: str) -> int:
+    """Return a whole number of at least 1; for argparse, which turns the error into usage."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def _print_json(data: Any) -> None:

@@ -325,10 +325,10 @@ def doctor(arguments: Namespace) -> int:
 
 
 def bench(arguments: Namespace) -> int:
-    """Measure the stages of an offline refresh, and the start of the program."""
+    """Measure the stages of an offline refresh, the commands, and the flow around them."""
     from btg import bench as measure
 
-    result = measure.run(load_settings(), arguments.rounds)
+    result = measure.run(load_settings(), arguments.rounds, with_flow=not arguments.no_flow)
     if arguments.json:
         _print_json(result)
     else:

@@ -28,7 +28,8 @@ def compute_baseline(con: warehouse.Connection, catalogue: Catalogue) -> pl.Data
     m = g(value of the Netherlands), s = population-weighted standard deviation of g(x) over all
     municipalities after clipping the baseline distribution (method, par. 4). Raises
     ``MethodError`` naming the indicator where a base value is missing, a value does not fit the
-    transform, the baseline is constant, or the JRC rule chooses another transform.
+    transform, the baseline is constant, or the JRC rule chooses another transform. The set of
+    municipalities behind larger regions is frozen with it, as the few that are left out of it.
     """
     rows = [_ruler_of(con, catalogue, i) for i in catalogue.indicators if i.in_index]
     return pl.DataFrame(rows, schema=BASELINE_SCHEMA)
@@ -66,7 +67,22 @@ def _ruler_of(
             f"{indicator.id}: no base value for {base_year} "
             f"({frame.height} municipalities): it can only be context"
         )
-    return _fit(catalogue, indicator, frame, float(national[0][0]))
+    left_out = warehouse.rows(
+        con,
+        """
+        select region_code from intermediate.population_base
+        where region_code not in (
+            select municipality_code from intermediate.aggregate_member
+            where indicator_id = $indicator
+        )
+        order by cast(region_code as varchar)
+        """,
+        {"indicator": indicator.id},
+    )
+    return {
+        **_fit(catalogue, indicator, frame, float(national[0][0])),
+        "left_out_of_aggregates": " ".join(code for (code,) in left_out),
+    }
 
 
 def _fit(
