@@ -13,7 +13,7 @@ from refresh import RUN_LIMIT_S, exit_code, run  # first: it sets the environmen
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from btg.pipeline import Options, RunReport
+from btg.workspace import Options, RunReport
 
 
 @flow(name="btg-full-refetch", timeout_seconds=RUN_LIMIT_S)

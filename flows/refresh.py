@@ -33,16 +33,17 @@ from prefect.client.schemas.objects import State, StateType
 from btg import digest, notify, pipeline
 from btg.catalogue.loader import load_catalogue
 from btg.errors import SourceAnswerError
-from btg.pipeline import Decision, Options, RunReport, Stages, Workspace
+from btg.pipeline import Stages
 from btg.settings import load_settings
 from btg.sources.transport import Limits
+from btg.workspace import Decision, Ending, Options, RunReport, Workspace, ending
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 RUN_LIMIT_S = load_settings().run_limit_s
 RETRY_DELAY_S = 20
-FINAL_STATES: dict[pipeline.Ending, tuple[StateType, str]] = {
+FINAL_STATES: dict[Ending, tuple[StateType, str]] = {
     "published": (StateType.COMPLETED, "Published"),
     "published_with_warnings": (StateType.COMPLETED, "PublishedWithWarnings"),
     "nothing_new": (StateType.COMPLETED, "NothingNew"),
@@ -65,7 +66,7 @@ def run(options: Options) -> State[RunReport]:
         report = pipeline.refresh(workspace, options, STAGES)
     notify.after(settings, report)
     publish_artifacts(workspace)
-    kind, name = FINAL_STATES[pipeline.ending(report)]
+    kind, name = FINAL_STATES[ending(report)]
     return State(type=kind, name=name, message=digest.summary(report), data=report)
 
 

@@ -1,4 +1,4 @@
-"""How long the work takes on this machine: stages of a refresh, commands, and the flow around it."""
+"""How long the work takes on this machine: a refresh, its stages, commands, and the flow around."""
 
 import statistics
 import tempfile

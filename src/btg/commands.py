@@ -11,9 +11,9 @@ from btg import terminal
 from btg.catalogue.loader import Catalogue, load_catalogue
 from btg.catalogue.schema import Table
 from btg.errors import UsageError
-from btg.pipeline import Options, RunReport, Workspace
 from btg.settings import load_settings
 from btg.state import save_state
+from btg.workspace import Options, RunReport, Workspace
 
 
 def refresh(arguments: Namespace) -> int:
@@ -44,11 +44,11 @@ def refresh(arguments: Namespace) -> int:
 
 def plan(arguments: Namespace) -> int:
     """Print the decision and its reason per table; writes nothing."""
-    from btg import pipeline
+    from btg import intake
 
     workspace = Workspace(load_settings(), load_catalogue())
     options = Options(offline=arguments.offline, full=arguments.full, only=arguments.only)
-    decisions = pipeline.plan(workspace, options)
+    decisions = intake.plan(workspace, options)
     failed = [d for d in decisions if d.action == "failed"]
     if arguments.json:
         _print_json([d.__dict__ for d in decisions])
@@ -160,17 +160,17 @@ def index(arguments: Namespace) -> int:
 
 def import_file(arguments: Namespace) -> int:
     """Take in an edition file: read under its contract, keep, pass gate 1, put in use."""
-    from btg import pipeline, publish
+    from btg import intake
     from btg.sources.files import EditionFileSource
 
-    settings, catalogue = load_settings(), load_catalogue()
+    catalogue = load_catalogue()
     table = _edition_table(catalogue, arguments.source, arguments.table)
     path = Path(arguments.file)
     if not path.is_file():
         raise UsageError(f"there is no file {arguments.file}")
-    workspace = Workspace(settings, catalogue)
-    with publish.only_one_run(settings, settings.lock_wait_s):
-        pipeline.adopt_seed(workspace)
+    workspace = Workspace(load_settings(), catalogue)
+    with workspace.alone():
+        intake.adopt_seed(workspace)
         delivery = EditionFileSource(path).fetch(table)
         snapshot = workspace.store.store(
             table,
@@ -180,7 +180,7 @@ def import_file(arguments: Namespace) -> int:
             origin="imported",
             origin_note=f"imported from {path.name}",
         )
-        result = pipeline.accept(workspace, table, snapshot, delivery.modified)
+        result = intake.accept(workspace, table, snapshot, delivery.modified)
     code = 3 if result.result == "quarantined" else 0
     if arguments.json:
         _print_json(result.__dict__ | {"exit_code": code})
@@ -193,10 +193,10 @@ def import_file(arguments: Namespace) -> int:
 
 def raw(arguments: Namespace) -> int:
     """List, verify or accept raw snapshots."""
-    from btg import pipeline, publish
+    from btg import intake
 
-    settings, catalogue = load_settings(), load_catalogue()
-    workspace = Workspace(settings, catalogue)
+    catalogue = load_catalogue()
+    workspace = Workspace(load_settings(), catalogue)
     store, tables = workspace.store, catalogue.used_tables()
     if arguments.action == "list":
         rows = [
@@ -224,13 +224,13 @@ def raw(arguments: Namespace) -> int:
     if not arguments.snapshot or not arguments.reason:
         raise UsageError("raw accept needs a snapshot id and --reason: it is recorded")
     table = _table_of_snapshot(catalogue, arguments.snapshot)
-    with publish.only_one_run(settings, settings.lock_wait_s):
+    with workspace.alone():
         snapshot = store.get(table, arguments.snapshot)
-        changed = pipeline.put_in_use(workspace, table, snapshot, f"by hand: {arguments.reason}")
+        changed = intake.put_in_use(workspace, table, snapshot, f"by hand: {arguments.reason}")
         workspace.state = workspace.state.with_table(
             table.id, problem=None, message="", checked_at=workspace.now()
         )
-        save_state(settings.runs_dir, workspace.state)
+        save_state(workspace.settings.runs_dir, workspace.state)
     if arguments.json:
         _print_json({"accepted": snapshot.id, "n_revised": changed})
     else:
@@ -257,10 +257,10 @@ def rollback(arguments: Namespace) -> int:
     """Put a file of the history back, and log it."""
     from btg import pipeline, publish
 
-    settings = load_settings()
-    with publish.only_one_run(settings, settings.lock_wait_s):
-        chosen = publish.rollback(settings, arguments.run)
-        pipeline.note_rollback(Workspace(settings, load_catalogue()), chosen.name)
+    workspace = Workspace(load_settings(), load_catalogue())
+    with workspace.alone():
+        chosen = publish.rollback(workspace.settings, arguments.run)
+        pipeline.note_rollback(workspace, chosen.name)
     if arguments.json:
         _print_json({"restored": chosen.name})
     else:
@@ -270,12 +270,12 @@ def rollback(arguments: Namespace) -> int:
 
 def rebase(arguments: Namespace) -> int:
     """Compute the ruler of the catalogue's method version and freeze it."""
-    from btg import baseline, build, pipeline, version_report, warehouse
+    from btg import baseline, build, intake, pipeline, version_report, warehouse
     from btg import rebase as ruler
 
     catalogue = load_catalogue()
     workspace = Workspace(load_settings(), catalogue)
-    pipeline.adopt_seed(workspace)
+    intake.adopt_seed(workspace)
     inputs = build.read_inputs(catalogue, pipeline.in_use(workspace, None))
     con = warehouse.open_build()
     build.load_inputs(con, catalogue, inputs, baseline.empty_baseline())

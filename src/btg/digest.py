@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from btg import pipeline
-from btg.pipeline import RunReport, Workspace
+from btg.workspace import Ending, RunReport, Workspace, ending
+from btg.workspace import report_path as run_report_path
 
 MAX_ROWS = 200
 """Rows of a table that a screen shows; the run folder and the database hold all."""
 SEVERITIES = ("critical", "warning", "info")
 
-TITLES: Mapping[pipeline.Ending, str] = {
+TITLES: Mapping[Ending, str] = {
     "published": "Published",
     "published_with_warnings": "Published, with warnings",
     "nothing_new": "Nothing new",
@@ -31,7 +32,7 @@ def summary(report: RunReport) -> str:
 def markdown(report: RunReport) -> str:
     """Return the run report as markdown: outcome, warnings, tables of the run, and times."""
     lines = [
-        f"# {TITLES[pipeline.ending(report)]}",
+        f"# {TITLES[ending(report)]}",
         "",
         f"{_plain(summary(report))}",
         "",
@@ -91,7 +92,7 @@ def revisions(workspace: Workspace) -> list[dict[str, Any]]:
 def report_path(workspace: Workspace) -> Path:
     """Return the page to read on: the report if there is one, else what the run left behind."""
     page = workspace.settings.marts_dir / "report" / "index.html"
-    return page if page.exists() else pipeline.report_path(workspace)
+    return page if page.exists() else run_report_path(workspace)
 
 
 def _grid(header: list[str], rows: list[list[str]]) -> list[str]:

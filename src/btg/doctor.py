@@ -199,7 +199,7 @@ def check_tables(settings: Settings, catalogue: Catalogue, now: datetime) -> Che
 def check_leftovers(settings: Settings, now: datetime) -> Check:
     """No half-written files of killed runs lie about; they are harmless, and take room."""
     hidden = [p for p in settings.raw_dir.glob("*/*/.*") if _is_older(p, now)]
-    build = [p for p in (settings.marts_dir / ".build").glob("*") if _is_older(p, now)]
+    build = [p for p in settings.build_dir.glob("*") if _is_older(p, now)]
     if hidden or build:
         found = f"{len(hidden) + len(build)} left by killed runs, such as {(hidden + build)[0]}"
         return Check("leftovers", "warn", found, "delete them when the lock is free")

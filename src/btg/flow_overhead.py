@@ -57,9 +57,7 @@ def overheads(found: dict[str, list[Process]]) -> dict[str, list[float]]:
     return {
         f"flow minus command, {what}": [
             flow.seconds - command.seconds
-            for flow, command in zip(
-                found[f"flow, {what}"], found[f"command, {what}"], strict=True
-            )
+            for flow, command in zip(found[f"flow, {what}"], found[f"command, {what}"], strict=True)
         ]
         for what in ("publishing", "nothing new")
     }

@@ -5,8 +5,9 @@ from typing import Any
 
 from btg import warehouse
 from btg.catalogue.loader import Catalogue
-from btg.pipeline import Workspace, table_state
 from btg.settings import Settings
+from btg.source_state import table_state
+from btg.workspace import Workspace
 
 
 def status(

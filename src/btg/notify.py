@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from btg.pipeline import RunReport
 from btg.settings import Settings
+from btg.workspace import RunReport
 
 log = logging.getLogger(__name__)
 

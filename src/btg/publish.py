@@ -45,12 +45,19 @@ def write_candidate(
     try:
         con.execute(f"attach '{name}' as candidate (storage_version '{warehouse.STORAGE_VERSION}')")
         try:
+            # one transaction: hundreds of comments, each of which would be logged by itself
+            con.begin()
             for table in catalogue.dictionary.tables:
                 _copy_table(con, catalogue, table)
             con.execute("use candidate")
             for statement in macros:
                 con.execute(statement)
+            con.commit()
             con.execute("checkpoint candidate")
+        except duckdb.Error:
+            with contextlib.suppress(duckdb.Error):
+                con.rollback()
+            raise
         finally:
             con.execute("use memory")
             con.execute("detach candidate")
@@ -109,7 +116,7 @@ def restamp(candidate: Path, tables: Mapping[str, pl.DataFrame]) -> None:
 
 def copy_published(settings: Settings, run_id: str) -> Path:
     """Return a copy of the published file in ``.build/``, to be given new stamps."""
-    path = settings.marts_dir / ".build" / f"{run_id}.duckdb"
+    path = settings.build_dir / f"{run_id}.duckdb"
     durable.write_bytes(path, settings.database.read_bytes())
     return path
 
@@ -179,7 +186,7 @@ def rollback(settings: Settings, run_id: str | None) -> Path:
         )
     chosen = files[-1]
     warehouse.open_published(chosen).close()
-    copy = settings.marts_dir / ".build" / f"rollback_{chosen.name}"
+    copy = settings.build_dir / f"rollback_{chosen.name}"
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.unlink(missing_ok=True)
     durable.write_bytes(copy, chosen.read_bytes(), mode=0o444)

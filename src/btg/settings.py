@@ -57,6 +57,11 @@ class Settings:
         return self.marts_dir / "btg.duckdb"
 
     @property
+    def build_dir(self) -> Path:
+        """Folder of files that are not published yet; whatever a killed run left is worthless."""
+        return self.marts_dir / ".build"
+
+    @property
     def runs_dir(self) -> Path:
         """Folder of the run state and the run reports."""
         return self.marts_dir / "runs"

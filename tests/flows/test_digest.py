@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from btg import digest, pipeline
+from btg import digest
+from btg import workspace as the_workspace
 from btg.catalogue.loader import Catalogue
-from btg.pipeline import Decision, Ending, Fetched, RunReport, Workspace
 from btg.quality.findings import Finding
 from btg.settings import Settings
+from btg.workspace import Decision, Ending, Fetched, RunReport, Workspace
 
 
 def report(**values: Any) -> RunReport:
@@ -29,7 +30,7 @@ def report(**values: Any) -> RunReport:
 )
 def test_every_end_of_a_run_has_its_own_word(outcome: Any, exit_code: int, ending: Ending) -> None:
     run = report(outcome=outcome, exit_code=exit_code)
-    assert pipeline.ending(run) == ending
+    assert the_workspace.ending(run) == ending
     assert digest.markdown(run).startswith(f"# {digest.TITLES[ending]}")
 
 
@@ -75,7 +76,7 @@ def test_the_link_leads_to_the_report_page_once_there_is_one(
     home: Settings, catalogue: Catalogue
 ) -> None:
     workspace = Workspace(home, catalogue)
-    assert digest.report_path(workspace) == pipeline.report_path(workspace)
+    assert digest.report_path(workspace) == the_workspace.report_path(workspace)
     page = home.marts_dir / "report" / "index.html"
     page.parent.mkdir()
     page.write_text("<!doctype html>")

@@ -60,8 +60,9 @@ def differences(one: Path, other: Path) -> dict[str, list[Any]]:
     for table, columns in tables(con, "one").items():
         told = ", ".join(columns)
         rows = con.execute(
-            f"(select {told} from one.{table} except all select {told} from other.{table}) union all"
-            f" (select {told} from other.{table} except all select {told} from one.{table}) limit 5"
+            f"(select {told} from one.{table} except all select {told} from other.{table}) "
+            "union all "
+            f"(select {told} from other.{table} except all select {told} from one.{table}) limit 5"
         ).fetchall()
         if rows:
             found[table] = rows

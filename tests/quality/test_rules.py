@@ -64,12 +64,6 @@ MART_FAULTS: dict[str, tuple[str, str, str]] = {
         "update marts.btg_index set score = null",
         "warning",
     ),
-    "gx.not_null.region_name": (
-        "marts.btg_index",
-        "alter table marts.btg_index alter column region_name drop not null; "
-        "update marts.btg_index set region_name = null where region_code = 'GM0153'",
-        "critical",
-    ),
 }
 
 
@@ -107,6 +101,13 @@ FILE_FAULTS = {
 def test_file_rule_stops_the_fault(broken: duckdb.DuckDBPyConnection, check_id: str) -> None:
     broken.execute(FILE_FAULTS[check_id])
     assert failed(broken, file_subject())[check_id].blocks
+
+
+def test_a_column_that_may_hold_nothing_though_it_was_promised_is_found(
+    broken: duckdb.DuckDBPyConnection,
+) -> None:
+    broken.execute("alter table marts.btg_index alter column region_name drop not null")
+    assert failed(broken, file_subject())["gx.in_set.is_as_promised"].n_failed == 1
 
 
 def test_a_column_that_nobody_promised_is_found(broken: duckdb.DuckDBPyConnection) -> None:

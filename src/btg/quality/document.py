@@ -32,7 +32,6 @@ Tests: `{TESTS}/test_rules.py`, one fault per kind.
 KINDS: dict[str, str] = {
     "columns": "The table has the promised columns, in their order.",
     "unique": "One row per grain.",
-    "not_null": "Keys and required columns are filled.",
     "between": "Values lie in the range of the catalogue; periods rise; a cell occurs once.",
     "in_set": "Values are among those allowed; types, not null and comments are as promised.",
     "contains": "All 14 municipalities are there.",

@@ -70,8 +70,6 @@ def _expectation(library: Any, rule: Rule) -> Any:
             return names.ExpectTableColumnsToMatchOrderedList(
                 column_list=params["columns"], **common
             )
-        case "not_null":
-            return names.ExpectColumnValuesToNotBeNull(column=column, **common)
         case "unique" if len(rule.columns) == 1:
             return names.ExpectColumnValuesToBeUnique(column=column, **common)
         case "unique":

@@ -10,7 +10,6 @@ from btg.quality.findings import Gate, Severity
 
 RuleKind = Literal[
     "columns",
-    "not_null",
     "unique",
     "between",
     "in_set",
@@ -114,12 +113,7 @@ def mart_subject(catalogue: Catalogue, name: str) -> Subject:
                  {"maximum": MOST_NULLS})
             for column in ("score", "value", "matched_change") if column in entry.columns
         )  # fmt: skip
-    if name.startswith("marts."):
-        # the columns of meta are declared not null in the file, which file_subject checks
-        rules.extend(
-            Rule("not_null", "critical", "missing here is a fault", (column,))
-            for column in dict.fromkeys([*entry.grain, *entry.not_null])
-        )
+    # columns that may not be null are declared so in the file, which file_subject checks
     for column in entry.columns:
         rules.extend(_column_rules(catalogue, column))
     return Subject("gate2", name, f"select * from {name}", tuple(rules))
