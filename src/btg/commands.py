@@ -275,7 +275,8 @@ def rebase(arguments: Namespace) -> int:
 
     catalogue = load_catalogue()
     workspace = Workspace(load_settings(), catalogue)
-    intake.adopt_seed(workspace)
+    with workspace.alone():
+        intake.adopt_seed(workspace)
     inputs = build.read_inputs(catalogue, pipeline.in_use(workspace, None))
     con = warehouse.open_build()
     build.load_inputs(con, catalogue, inputs, baseline.empty_baseline())

@@ -202,7 +202,7 @@ def check_leftovers(settings: Settings, now: datetime) -> Check:
     build = [p for p in settings.build_dir.glob("*") if _is_older(p, now)]
     if hidden or build:
         found = f"{len(hidden) + len(build)} left by killed runs, such as {(hidden + build)[0]}"
-        return Check("leftovers", "warn", found, "delete them when the lock is free")
+        return Check("leftovers", "warn", found, "the next refresh removes them")
     return Check("leftovers", "ok", "none")
 
 

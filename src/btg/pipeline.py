@@ -25,7 +25,14 @@ from btg.source_state import (
     stamped_source_states,
 )
 from btg.state import save_state
-from btg.workspace import Decision, Options, RunReport, Workspace, save_report
+from btg.workspace import (
+    Decision,
+    Options,
+    RunReport,
+    Workspace,
+    prune_reports,
+    save_report,
+)
 
 __all__ = [
     "Decision",
@@ -118,7 +125,6 @@ def build_and_publish(
         _publish_source_state(workspace, tables)
         _note_published(workspace, inputs_id, sources_id)
         return
-    _clear(settings.build_dir)
     con = warehouse.open_build()
     try:
         stages.build_all(workspace, con, tables)
@@ -291,9 +297,10 @@ def _check_figures(workspace: Workspace, con: warehouse.Connection) -> None:
 
 
 def finish(workspace: Workspace) -> None:
-    """Save state and report of a run that came to its end."""
+    """Save state and report of a run that came to its end, and let old reports go."""
     save_state(workspace.settings.runs_dir, workspace.state)
     save_report(workspace)
+    prune_reports(workspace)
 
 
 def fingerprint(workspace: Workspace, tables: Sequence[build.TableInUse]) -> str:
@@ -357,12 +364,6 @@ def _run_row(workspace: Workspace, options: Options | None = None) -> pl.DataFra
         "as_of_date": as_of,
     }
     return pl.DataFrame([row], schema_overrides={"as_of_date": pl.String})
-
-
-def _clear(folder: Path) -> None:
-    """Remove what a killed run left in the build folder."""
-    for path in folder.glob("*"):
-        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

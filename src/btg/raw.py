@@ -168,7 +168,6 @@ class SnapshotStore:
             return existing[-1]
         name = f"{_stamp(facts['retrieved_at'])}_{digest[:12]}"
         previous = self.accepted(table).id if self.has_accepted(table) else None
-        self._clear_leftovers(table)
         target = self.folder(table) / name
         with durable.new_folder(target) as temporary:
             files = [_write_entity(temporary, *item) for item in delivery.entities.items()]
@@ -217,8 +216,7 @@ class SnapshotStore:
     def revisions(self, table: Table, until: Snapshot) -> pl.DataFrame:
         """Return the kept differences of all acceptances up to that of ``until``, oldest first.
 
-        A cell that changed twice to the same snapshot (there and back again) is listed once, with
-        its last change.
+        A cell that changed, went back and changed again is listed three times, with its runs.
         """
         accepted = [entry for entry in self.log(table) if entry["action"] == "accept"]
         ends = [
@@ -231,8 +229,7 @@ class SnapshotStore:
         frames = [pl.read_parquet(path) for path in paths if path.exists()]
         if not frames:
             return pl.DataFrame()
-        cell = ["topic_id", "region_code", "period", "new_snapshot_id"]
-        return pl.concat(frames).unique(cell, keep="last", maintain_order=True)
+        return pl.concat(frames)
 
     def quarantine(
         self, table: Table, snapshot: Snapshot, at: str, reason: str, run_id: str | None
@@ -280,14 +277,6 @@ class SnapshotStore:
 
     def _revision_folder(self, table: Table) -> Path:
         return self.folder(table) / "revisions"
-
-    def _clear_leftovers(self, table: Table) -> None:
-        """Remove what a killed run left unfinished; only one run works at a time."""
-        for path in self.folder(table).glob(".*"):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
 
 
 def columns_of(table: Table, entities: Mapping[str, pl.DataFrame]) -> dict[str, str]:

@@ -32,6 +32,7 @@ class Settings:
     deadline_s: float = 900.0
     max_bytes: int = 150_000_000
     history_keep: int = 30
+    runs_keep_days: int = 400
     lock_wait_s: float = 60.0
     run_limit_s: float = 7200.0
     webhook_url: str | None = field(default=None, repr=False)
@@ -86,6 +87,7 @@ def load_settings(environment: dict[str, str] | None = None) -> Settings:
         deadline_s=_number(env, "BTG_DEADLINE_S", 900.0, minimum=1),
         max_bytes=_whole_number(env, "BTG_MAX_BYTES", 150_000_000, minimum=1_000),
         history_keep=_whole_number(env, "BTG_HISTORY_KEEP", 30, minimum=1),
+        runs_keep_days=_whole_number(env, "BTG_RUNS_KEEP_DAYS", 400, minimum=1),
         lock_wait_s=_number(env, "BTG_LOCK_WAIT_S", 60.0, minimum=0),
         run_limit_s=_number(env, "BTG_RUN_LIMIT_S", 7200.0, minimum=1),
         webhook_url=env.get("BTG_WEBHOOK_URL") or None,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,9 @@ from btg.raw import SnapshotStore
 from btg.settings import Settings
 from btg.sources.protocol import Source
 from btg.state import RunState, load_state
+
+RUN_STAMP = "%Y%m%dT%H%M%S_%f"
+"""How runs are named, cut after the milliseconds: names sort by time."""
 
 Action = Literal["fetch", "skip", "keep", "failed"]
 Outcome = Literal["published", "nothing_new", "blocked"]
@@ -105,7 +108,7 @@ class Workspace:
         self.validator = Validator()
         started = clock()
         self.report = RunReport(
-            run_id=started.strftime("%Y%m%dT%H%M%S_%f")[:-3],
+            run_id=started.strftime(RUN_STAMP)[:-3],
             started_at=started.isoformat(timespec="seconds"),
             command="refresh",
         )
@@ -142,15 +145,24 @@ class Workspace:
     def alone(self) -> Iterator[None]:
         """Hold the lock of the data folder, with the state as the run before left it.
 
-        Raises ``GateBlockedError`` if another run keeps the lock for longer than the settings say.
+        What a killed run left unfinished is removed. Raises ``GateBlockedError`` if another run
+        keeps the lock for longer than the settings say.
         """
         with publish.only_one_run(self.settings, self.settings.lock_wait_s):
             self.state = load_state(self.settings.runs_dir)
+            self._clear_leftovers()
             yield
 
     def close(self) -> None:
         """End what was started for this run."""
         self.validator.close()
+
+    def _clear_leftovers(self) -> None:
+        for table in self.catalogue.used_tables():
+            durable.clear_leftovers(self.store.folder(table))
+        durable.clear_leftovers(self.settings.runs_dir)
+        for path in self.settings.build_dir.glob("*"):
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -183,3 +195,12 @@ def report_path(workspace: Workspace) -> Path:
 def save_report(workspace: Workspace) -> None:
     """Write the report of this run to the run folder."""
     durable.write_json(report_path(workspace), workspace.report.as_json())
+
+
+def prune_reports(workspace: Workspace) -> None:
+    """Remove reports of runs that are older than the settings say; their figures are elsewhere."""
+    oldest = workspace.clock() - timedelta(days=workspace.settings.runs_keep_days)
+    stamp = oldest.strftime(RUN_STAMP)
+    for path in workspace.settings.runs_dir.glob("*_2*.json"):
+        if path.stem.partition("_")[2] < stamp:
+            path.unlink(missing_ok=True)

@@ -80,7 +80,6 @@ class Service:
             self.code,
             PREFECT_API_URL=self.url,
             PREFECT_WORKER_QUERY_SECONDS="2",
-            PREFECT_FLOWS_HEARTBEAT_FREQUENCY="30",
             PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS="1",
             **environment,
         )
@@ -166,7 +165,7 @@ class Service:
         run = self.ask(
             f"/deployments/{found['id']}/create_flow_run",
             parameters=parameters,
-            job_variables={"env": environment or {}},
+            job_variables={"env": environment} if environment else {},
             state={"type": "SCHEDULED"},
             idempotency_key=str(uuid.uuid4()),
         )

@@ -28,7 +28,9 @@ def test_nightly_and_weekly_one_at_a_time_in_the_process_pool() -> None:
     }
     for entry in DEPLOYMENTS.values():
         assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
-        assert entry["work_pool"] == {"name": "btg"}
+        assert entry["work_pool"]["name"] == "btg"
+        variables = entry["work_pool"]["job_variables"]["env"]
+        assert variables == {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
 
 def test_no_path_and_no_git_in_the_deployments() -> None:

@@ -22,7 +22,7 @@ from tests.support.network import black_hole_url, refusing_url
 from tests.support.odata_server import Fault, ODataServer
 from tests.support.store import DATA_ENTITY, Store, load_snapshots
 
-from btg import cli, freshness, pipeline, publish
+from btg import cli, freshness, pipeline, publish, warehouse
 from btg.catalogue.loader import Catalogue
 from btg.pipeline import Decision, Options, RunReport, Workspace, refresh
 from btg.raw import SnapshotStore
@@ -94,6 +94,69 @@ def everything(folder: Path) -> dict[str, tuple[int, int]]:
         str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
     }
+
+
+# ---- nobody has to clean up
+
+
+def test_what_killed_runs_left_unfinished_is_removed_and_nothing_else(
+    home: Settings, catalogue: Catalogue
+) -> None:
+    table = home.raw_dir / "rivm" / TABLE
+    (table / ".20261119T060000_abc.x7").mkdir()
+    (table / ".20261119T060000_abc.x7" / "half.parquet").write_bytes(b"half")
+    left = [table / ".accepted.x8", home.runs_dir / ".state.json.x9", home.build_dir / "x.duckdb"]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    before = everything(home.raw_dir)
+    report = run(home, catalogue, START, only=None, offline=True)
+    assert report.outcome == "nothing_new"
+    assert not any(path.exists() for path in left)
+    kept = {name: facts for name, facts in before.items() if "/." not in name}
+    after = everything(home.raw_dir)
+    assert {name: after[name] for name in kept if Path(home.raw_dir / name).is_file()} == {
+        name: facts for name, facts in kept.items() if Path(home.raw_dir / name).is_file()
+    }
+    assert not any("/." in name for name in after)
+
+
+def test_reports_of_runs_go_after_the_days_of_the_settings(
+    home: Settings, catalogue: Catalogue
+) -> None:
+    old = ["run_20260101T031500_000.json", "checks_20261015T031500_000.json"]
+    new = ["run_20261101T031500_000.json", "state.json"]
+    for name in old + new[:1]:
+        (home.runs_dir / name).write_text("{}")
+    report = run(replace(home, runs_keep_days=30), catalogue, START, only=None, offline=True)
+    names = {path.name for path in home.runs_dir.iterdir()}
+    assert not names & set(old)
+    assert {*new, f"run_{report.run_id}.json"} <= names
+
+
+def test_a_figure_that_goes_there_and_back_is_listed_with_each_of_its_runs(
+    home: Settings, catalogue: Catalogue, served: Store
+) -> None:
+    """A, B, A, B: three revisions of one cell, all published."""
+    first = m.set_value(served, OTHER, ["Roker"], "GM0153", "2020JJ00", 30.0)
+    stores = [m.set_info(first, OTHER, Modified="2026-11-20T01:00:00"), served, first]
+    for number, store in enumerate(stores):
+        with ODataServer(store) as server:
+            settings = replace(home, cbs_url=server.url, dataderden_url=server.url, retries=0)
+            now = START + timedelta(days=8 * number)
+            fetch_only(settings, catalogue, now)
+    now = START + timedelta(days=20)
+    report = run(home, catalogue, now, only=None, offline=True)
+    assert report.outcome == "published", report.message
+    con = warehouse.open_published(home.database)
+    try:
+        query = (
+            "select new_value = 30, count(*), count(distinct run_id) from meta.revision "
+            "where topic_id = 'roken' and region_code = 'GM0153' group by all order by all"
+        )
+        assert warehouse.rows(con, query) == [(False, 1, 1), (True, 2, 2)]
+    finally:
+        con.close()
 
 
 # ---- probe, then fetch
