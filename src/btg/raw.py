@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,10 @@ class SnapshotStore:
             for number, entry in enumerate(accepted, start=1)
             if entry["snapshot_id"] == until.id and until.in_use_since in (None, entry["at"])
         ]
-        kept = [e["revisions"] for e in accepted[: max(ends, default=0)] if e.get("revisions")]
+        # a run killed between the log and ACCEPTED has logged what the next run accepted again
+        in_a_row = groupby(accepted[: max(ends, default=0)], key=lambda e: str(e["snapshot_id"]))
+        named = [[e["revisions"] for e in group if e.get("revisions")] for _, group in in_a_row]
+        kept = [names[-1] for names in named if names]
         paths = [self._revision_folder(table) / name for name in kept]
         frames = [pl.read_parquet(path) for path in paths if path.exists()]
         if not frames:

@@ -75,12 +75,13 @@ def fetch_only(
 ) -> RunReport:
     """Run the stages up to gate 1: what follows is a build, and slow."""
     workspace = Workspace(settings, catalogue, clock=lambda: now)
-    pipeline.adopt_seed(workspace)
-    for decision in pipeline.plan(workspace, Options(**{"only": "rivm", **options})):
-        if decision.action == "fetch":
-            pipeline.fetch(workspace, decision)
-    pipeline.judge(workspace)
-    pipeline.finish(workspace)
+    with workspace.alone():
+        pipeline.adopt_seed(workspace)
+        for decision in pipeline.plan(workspace, Options(**{"only": "rivm", **options})):
+            if decision.action == "fetch":
+                pipeline.fetch(workspace, decision)
+        pipeline.judge(workspace)
+        pipeline.finish(workspace)
     return workspace.report
 
 

@@ -95,3 +95,14 @@ def test_a_folder_that_is_there_is_never_replaced(tmp_path: Path) -> None:
         (folder / "figures").write_bytes(b"2")
     assert (target / "figures").read_bytes() == b"1"
     assert names(tmp_path) == ["one"]
+
+
+def test_leftovers_are_what_begins_with_a_dot(tmp_path: Path) -> None:
+    durable.write_bytes(tmp_path / "state.json", b"{}")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / ".state.json.x1").write_bytes(b"{")
+    (tmp_path / ".figures.x2").mkdir()
+    (tmp_path / ".figures.x2" / "half").write_bytes(b"h")
+    durable.clear_leftovers(tmp_path)
+    assert names(tmp_path) == ["figures", "state.json"]
+    durable.clear_leftovers(tmp_path / "that is not there")
