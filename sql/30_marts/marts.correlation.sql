@@ -2,40 +2,11 @@
 -- Pearson, over the municipalities that have both; each pair once, indicators inside and between
 -- dimensions, and dimensions with each other.
 with
-item as (
-    select
-        score.region_code,
-        score.year,
-        'indicator' as level,
-        cast(score.indicator_id as varchar) as item_id,
-        cast(score.dimension_id as varchar) as dimension_id,
-        indicator.weight * dimension.weight as nominal_weight,
-        score.score
-    from marts.indicator_score as score
-    inner join meta.indicator as indicator on score.indicator_id = indicator.indicator_id
-    inner join meta.dimension as dimension on score.dimension_id = dimension.dimension_id
-    where indicator.in_index
-    union all
-    select
-        score.region_code,
-        score.year,
-        'dimension' as level,
-        cast(score.dimension_id as varchar) as item_id,
-        cast(score.dimension_id as varchar) as dimension_id,
-        dimension.weight as nominal_weight,
-        score.score
-    from marts.dimension_score as score
-    inner join meta.dimension as dimension on score.dimension_id = dimension.dimension_id
-),
-
 municipal as (
-    select item.*
-    from item
-    inner join meta.region as region on item.region_code = region.region_code
+    select item_score.*
+    from intermediate.item_score as item_score
     cross join meta.method as method
-    where region.region_level = 'gemeente'
-        and item.year in (method.base_year, method.last_index_year)
-        and item.score is not null
+    where item_score.year in (method.base_year, method.last_index_year)
 ),
 
 pair as (

@@ -1,27 +1,7 @@
 -- grain: region_code, year, level, standing, place
 -- Where a municipality stands best and worst among all municipalities: only what lies in the better
 -- (worse) half counts as a strength (weakness). In index years.
-with item as (
-    select
-        score.region_code,
-        score.year,
-        'indicator' as level,
-        cast(score.indicator_id as varchar) as item_id,
-        score.score
-    from marts.indicator_score as score
-    inner join meta.indicator as indicator on score.indicator_id = indicator.indicator_id
-    where indicator.in_index
-    union all
-    select
-        score.region_code,
-        score.year,
-        'dimension' as level,
-        cast(score.dimension_id as varchar) as item_id,
-        score.score
-    from marts.dimension_score as score
-),
-
-ranked as (
+with ranked as (
     select
         item.region_code,
         item.year,
@@ -32,10 +12,9 @@ ranked as (
         count(*) over (partition by item.year, item.level, item.item_id) as n_ranked,
         -- share of the other municipalities with a lower score
         percent_rank() over (partition by item.year, item.level, item.item_id order by item.score) as better_share
-    from item
-    inner join meta.region as region on item.region_code = region.region_code
+    from intermediate.item_score as item
     inner join meta.index_year as index_year on item.year = index_year.year
-    where region.region_level = 'gemeente' and index_year.is_index_year and item.score is not null
+    where index_year.is_index_year
 ),
 
 placed as (

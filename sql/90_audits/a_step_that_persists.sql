@@ -2,7 +2,7 @@
 -- table: marts.indicator_score
 -- why: two years on one level and the next two on another, far beyond the noise of the series and with no break in the catalogue: a change of definition or of borders may have gone unseen
 -- reason: child care on Schiermonnikoog went from 22.7 km to 0.5 km in 2018 and stayed; such a step is either true or a break that the catalogue must name.
--- Standard error as in a_municipality_that_reverses.sql without its Poisson part, from the differences between the years.
+-- Standard error as in sql/40_macros/marts.reversal.sql without its Poisson part, from the differences between the years.
 with observed as (
     select score.indicator_id, score.region_code, score.year, score.value
     from marts.indicator_score as score

@@ -14,6 +14,7 @@ select region_code, year, level, item_id, score, matched_change, direction
 from marts.change_since_2019
 """
 SHOWN = 25
+TOLERANCE = 1e-9
 CHANGE_KEYS = ["region_code", "year", "level", "item_id"]
 
 
@@ -102,11 +103,12 @@ def against_published(settings: Settings, catalogue: Catalogue) -> Difference:
 
 
 def compare_scores(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """Return the scores and changes that differ, flipped signs of change first, then by size."""
+    """Return the scores and changes that differ, flipped signs of change first, then by size.
+
+    A difference in the last bits of a number, from another order of a sum, is none.
+    """
     both = before.join(after, on=CHANGE_KEYS, how="full", suffix="_new", coalesce=True)
-    moved = ~pl.col("score").eq_missing(pl.col("score_new")) | ~pl.col("matched_change").eq_missing(
-        pl.col("matched_change_new")
-    )
+    moved = _differs("score") | _differs("matched_change")
     flipped = (pl.col("matched_change") * pl.col("matched_change_new") < 0).fill_null(value=False)
     size = (pl.col("score_new") - pl.col("score")).abs()
     return (
@@ -118,6 +120,13 @@ def compare_scores(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
             nulls_last=True,
         )
     )
+
+
+def _differs(name: str) -> pl.Expr:
+    """Return whether a figure and its new value differ; null against a number does."""
+    old, new = pl.col(name), pl.col(f"{name}_new")
+    is_near = ((old - new).abs() <= TOLERANCE).fill_null(value=False)
+    return ~(is_near | old.eq_missing(new))
 
 
 def _no_scores(like: pl.DataFrame) -> pl.DataFrame:

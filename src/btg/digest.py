@@ -22,11 +22,16 @@ TITLES: Mapping[Ending, str] = {
 
 
 def summary(report: RunReport) -> str:
-    """Return the outcome in one line: what happened, how many checks, and the exit code."""
-    n_failed = sum(not f.is_passed for f in report.findings)
-    checks = f"; {len(report.findings)} checks, {n_failed} failed" if report.findings else ""
-    warnings = f"; {len(report.warnings)} warnings" if report.warnings else ""
-    return f"{report.message}{checks}{warnings} (exit code {report.exit_code})"
+    """Return the outcome in one line: what happened, what the checks found, and the exit code."""
+    parts = [report.message]
+    if report.findings:
+        n_blocking = sum(f.blocks for f in report.findings)
+        n_others = sum(not f.is_passed for f in report.findings) - n_blocking
+        parts.append(f"{len(report.findings)} checks, {n_blocking} block, {n_others} warn")
+    if report.warnings:
+        n = len(report.warnings)
+        parts.append(f"{n} warning{'s' if n > 1 else ''} on the sources")
+    return f"{'; '.join(parts)} (exit code {report.exit_code})"
 
 
 def markdown(report: RunReport) -> str:
@@ -58,27 +63,19 @@ def markdown(report: RunReport) -> str:
 
 def findings(report: RunReport) -> list[dict[str, Any]]:
     """Return what is wrong, one row each: sources that gave nothing usable, then failed checks."""
-    rows: list[dict[str, Any]] = [
-        {"severity": "warning", "gate": "source", "table": d.table_id, "message": d.reason}
+    rows = [
+        _row("warning", "source", d.table_id, d.reason)
         for d in report.decisions
         if d.action == "failed"
     ]
     rows += [
-        {"severity": "warning", "gate": "gate1", "table": f.table_id, "message": f.message}
+        _row("warning", "gate1", f.table_id, f.message)
         for f in report.fetched
         if f.result in ("failed", "quarantined")
     ]
     failed = (f for f in report.findings if not f.is_passed)
     rows += [
-        {
-            "severity": f.severity,
-            "gate": f.gate,
-            "table": f.table_name,
-            "message": f.message,
-            "check": f.check_id,
-            "failed": f.n_failed,
-            "example": f.example,
-        }
+        _row(f.severity, f.gate, f.table_name, f.message, f.check_id, f.n_failed, f.example)
         for f in sorted(failed, key=lambda f: SEVERITIES.index(f.severity))
     ]
     return rows[:MAX_ROWS]
@@ -93,6 +90,27 @@ def report_path(workspace: Workspace) -> Path:
     """Return the page to read on: the report if there is one, else what the run left behind."""
     page = workspace.settings.marts_dir / "report" / "index.html"
     return page if page.exists() else run_report_path(workspace)
+
+
+def _row(
+    severity: str,
+    gate: str,
+    table: str,
+    message: str,
+    check: str = "",
+    failed: int = 1,
+    example: str = "",
+) -> dict[str, Any]:
+    """Return one finding, the long texts last: a screen shows the first columns."""
+    return {
+        "severity": severity,
+        "gate": gate,
+        "table": table,
+        "check": check,
+        "failed": failed,
+        "message": message,
+        "example": example,
+    }
 
 
 def _grid(header: list[str], rows: list[list[str]]) -> list[str]:
