@@ -53,13 +53,15 @@ def sync_folder(path: Path) -> None:
 def clear_leftovers(folder: Path) -> None:
     """Remove what ``write_bytes`` and ``new_folder`` could not finish, because they were killed.
 
-    Everything in the folder whose name begins with a dot; only for who is alone in it.
+    Everything in the folder whose name begins with a dot; only for who is alone in it. What cannot
+    be removed stays: it takes room, and is in nobody's way.
     """
     for path in folder.glob(".*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -162,7 +162,8 @@ class Workspace:
             durable.clear_leftovers(self.store.folder(table))
         durable.clear_leftovers(self.settings.runs_dir)
         for path in self.settings.build_dir.glob("*"):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import duckdb
 
@@ -30,7 +30,7 @@ class Validator:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
+        self._errors: IO[bytes] | None = None
         self._talker = ThreadPoolExecutor(max_workers=1)
         self._answers: list[Future[list[Finding]]] = []
         self._files: list[Path] = []
@@ -48,6 +48,7 @@ class Validator:
     def start(self) -> None:
         """Start the process, if that was not done yet."""
         if self._process is None:
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "btg.quality.validator"],
                 stdin=subprocess.PIPE,
@@ -92,12 +93,13 @@ class Validator:
         if self._process is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.communicate()
-        self._errors.close()
+        if self._errors is not None:
+            self._errors.close()
         self._remove_files()
 
     def _ask(self, database: str | None, subjects: list[Subject]) -> list[Finding]:
         self.start()
-        assert self._process is not None
+        assert self._process is not None and self._errors is not None
         assert self._process.stdin is not None and self._process.stdout is not None
         request = {"database": database, "subjects": [asdict(s) for s in subjects]}
         answer = ""
