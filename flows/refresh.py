@@ -30,9 +30,10 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, StateType
 
-from btg import digest, notify, pipeline
+from btg import pipeline
 from btg.catalogue.loader import load_catalogue
 from btg.errors import SourceAnswerError
+from btg.operations import digest, notify
 from btg.pipeline import Stages
 from btg.settings import load_settings
 from btg.sources.transport import Limits

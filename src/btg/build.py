@@ -123,9 +123,9 @@ def run_models(
     sqlrun.materialise(con, before)
     if after:
         # imported here: only a whole build needs the engine
-        from btg import uncertainty
+        from btg.uncertainty import estimates
 
-        for name, content in uncertainty.compute(con).items():
+        for name, content in estimates.compute(con).items():
             warehouse.load(con, name, content)
         sqlrun.materialise(con, after)
     return models

@@ -18,7 +18,9 @@ from btg.workspace import Options, RunReport, Workspace
 
 def refresh(arguments: Namespace) -> int:
     """Run all stages; print a readable summary of the published index."""
-    from btg import notify, pipeline, summary
+    from btg import pipeline
+    from btg.answers import summary
+    from btg.operations import notify
 
     settings, catalogue = load_settings(), load_catalogue()
     if arguments.only and arguments.offline:
@@ -64,7 +66,7 @@ def plan(arguments: Namespace) -> int:
 
 def status(arguments: Namespace) -> int:
     """Print state and freshness of every table, and of the published file."""
-    from btg import freshness
+    from btg.answers import freshness
 
     rows, published = freshness.status(load_settings(), load_catalogue(), datetime.now(UTC))
     bad = [r for r in rows if r["state"] in ("quarantined", "too_old", "broken")]
@@ -110,7 +112,7 @@ def check(arguments: Namespace) -> int:
 
 def explain(arguments: Namespace) -> int:
     """Print the chain from an index row to the raw cell."""
-    from btg import explanation
+    from btg.answers import explanation
 
     settings = load_settings()
     if arguments.variant is not None:
@@ -135,7 +137,7 @@ def index(arguments: Namespace) -> int:
     """Print the index of Twente under other weights beside the published one; publishes nothing."""
     import polars as pl
 
-    from btg import reweighting
+    from btg.answers import reweighting
 
     weights = reweighting.read_weights(Path(arguments.weights))
     frame = reweighting.reweighted(load_settings(), weights)
@@ -242,7 +244,7 @@ def raw(arguments: Namespace) -> int:
 
 def diff(arguments: Namespace) -> int:
     """Print what publishing now would change, flipped directions of change first."""
-    from btg import difference
+    from btg.answers import difference
 
     result = difference.against_published(load_settings(), load_catalogue())
     if arguments.json:
@@ -270,8 +272,9 @@ def rollback(arguments: Namespace) -> int:
 
 def rebase(arguments: Namespace) -> int:
     """Compute the ruler of the catalogue's method version and freeze it."""
-    from btg import baseline, build, intake, pipeline, version_report, warehouse
+    from btg import baseline, build, intake, pipeline, warehouse
     from btg import rebase as ruler
+    from btg.answers import version_report
 
     catalogue = load_catalogue()
     workspace = Workspace(load_settings(), catalogue)
@@ -303,7 +306,7 @@ def rebase(arguments: Namespace) -> int:
 
 def doctor(arguments: Namespace) -> int:
     """Look at versions, disk, permissions, clock, lock, last run, server, worker and schedule."""
-    from btg import doctor as examination
+    from btg.operations import doctor as examination
 
     settings = load_settings()
     checks = examination.examine(settings, load_catalogue(), datetime.now(UTC))
@@ -327,7 +330,7 @@ def doctor(arguments: Namespace) -> int:
 
 def bench(arguments: Namespace) -> int:
     """Measure the stages of an offline refresh, the commands, and the flow around them."""
-    from btg import bench as measure
+    from btg.operations import bench as measure
 
     result = measure.run(load_settings(), arguments.rounds, with_flow=not arguments.no_flow)
     if arguments.json:
@@ -344,7 +347,7 @@ def bench(arguments: Namespace) -> int:
 
 def sources(arguments: Namespace) -> int:
     """Probe every declared id and key at the source."""
-    from btg import verification
+    from btg.sources import verification
 
     rows = verification.verify(load_settings(), load_catalogue(), arguments.only)
     bad = [r for r in rows if r["result"] != "ok"]

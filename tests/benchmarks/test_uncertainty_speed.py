@@ -10,13 +10,14 @@ import numpy as np
 import polars as pl
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from btg import build, pipeline, uncertainty, warehouse
+from btg import build, pipeline, warehouse
 from btg.catalogue.loader import Catalogue
 from btg.index.scenarios import leave_one_out, scenario_frame, scenarios, weight_draws
 from btg.index.sensitivity import factorial, interval_frame, sensitivity_frame
 from btg.index.variants import SensitivityInputs
 from btg.settings import Settings
-from btg.variant_inputs import in_years, read_grid, sensitivity_inputs
+from btg.uncertainty import estimates
+from btg.uncertainty.variant_inputs import in_years, read_grid, sensitivity_inputs
 
 
 def _connection(published: Settings, catalogue: Catalogue) -> warehouse.Connection:
@@ -31,7 +32,7 @@ def test_everything_for_all_municipalities(
     benchmark: BenchmarkFixture, published: Settings, catalogue: Catalogue
 ) -> None:
     con = _connection(published, catalogue)
-    frames = benchmark.pedantic(uncertainty.compute, args=(con,), rounds=3, warmup_rounds=1)
+    frames = benchmark.pedantic(estimates.compute, args=(con,), rounds=3, warmup_rounds=1)
     con.close()
     assert len(frames) == 8
 

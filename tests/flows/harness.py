@@ -104,13 +104,13 @@ class Service:
         """Start the server and wait until it answers."""
         arguments = ["server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         self._start("server", arguments, PREFECT_API_URL="")
-        wait_for("the server", lambda: self._answers(), 60)
+        wait_for("the server", lambda: self._answers(), 120)
 
     def start_worker(self, name: str, **environment: str) -> None:
         """Start a process worker; it is there when the server says that it is online."""
         arguments = ["worker", "start", "--pool", "btg", "--name", name]
         self._start(name, arguments, **environment)
-        wait_for(f"worker {name}", lambda: name in self.workers(), 40)
+        wait_for(f"worker {name}", lambda: name in self.workers(), 90)
 
     def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
         """End one process that was started here; kill it if it does not end."""
@@ -123,7 +123,7 @@ class Service:
             process.wait(10)
 
     def command(
-        self, *arguments: str, limit_s: float = 60, **environment: str
+        self, *arguments: str, limit_s: float = 120, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of the project's environment in the checkout, and return it when done."""
         return subprocess.run(
@@ -178,7 +178,7 @@ class Service:
         state: dict[str, Any] = self.ask(f"/flow_runs/{run_id}")["state"]
         return state
 
-    def ended(self, run_id: str, limit_s: float = 90) -> dict[str, Any]:
+    def ended(self, run_id: str, limit_s: float = 150) -> dict[str, Any]:
         """Return the state that a run ends in."""
         final = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 

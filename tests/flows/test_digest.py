@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from btg import digest
 from btg import workspace as the_workspace
 from btg.catalogue.loader import Catalogue
+from btg.operations import digest
 from btg.quality.findings import Finding
 from btg.settings import Settings
 from btg.workspace import Decision, Ending, Fetched, RunReport, Workspace

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from tests.support.network import refusing_url
 
-from btg import cli, doctor, publish, service
+from btg import cli, publish
 from btg.catalogue.loader import Catalogue
-from btg.service import Check, Server
+from btg.operations import doctor, service
+from btg.operations.service import Check, Server
 from btg.settings import Settings, load_settings
 
 NOW = datetime.now(UTC)

@@ -137,7 +137,8 @@ def test_a_server_that_is_down_does_not_stop_the_cron_path(home: Settings) -> No
 
 
 def test_the_command_line_never_loads_prefect() -> None:
-    modules = "btg.cli, btg.commands, btg.pipeline, btg.notify, btg.digest, btg.doctor"
+    operations = "btg.operations.notify, btg.operations.digest, btg.operations.doctor"
+    modules = f"btg.cli, btg.commands, btg.pipeline, {operations}"
     loaded = "any(name.split('.')[0] == 'prefect' for name in sys.modules)"
     code = f"import sys, {modules}; sys.exit({loaded})"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

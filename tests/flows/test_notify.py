@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from tests.support.network import refusing_url, silent_url
 
-from btg import notify
 from btg.catalogue.loader import Catalogue
+from btg.operations import notify
 from btg.pipeline import Options, RunReport, Stages, Workspace, refresh
 from btg.quality.findings import Finding
 from btg.settings import Settings, load_settings

@@ -139,7 +139,7 @@ def deploy_and_see_scheduled_runs(story: Story) -> None:
     deployed = service.command("prefect", "--no-prompt", "deploy", "--all")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     story.note("deployed")
-    times = wait_for("scheduled runs", lambda: scheduled(service), 30)
+    times = wait_for("scheduled runs", lambda: scheduled(service), 90)
     assert {t.strftime("%H:%M") for t in times["nightly"]} == {"03:15"}
     assert {t.strftime("%H:%M %a") for t in times["weekly"]} == {"06:15 Sun"}
     create_automations(service)
@@ -215,7 +215,7 @@ def kill_worker_and_run_in_the_middle(story: Story, figures: Store) -> None:
     before = story.content()
     story.killed = story.service.trigger(NIGHTLY, only="rivm")
     marts = story.settings.marts_dir
-    wait_for("a build under way", lambda: any((marts / ".build").glob("*.duckdb")), 60)
+    wait_for("a build under way", lambda: any((marts / ".build").glob("*.duckdb")), 120)
     pid = json.loads((marts / ".lock").read_text())["pid"]
     story.service.look_around()
     story.service.stop("first", signal.SIGKILL)
@@ -260,7 +260,7 @@ def recover_with_two_runs_at_once(story: Story) -> None:
     """One of two runs publishes, once the place of the killed run is free; the other follows."""
     n_before = len(story.outcomes())
     runs = [story.service.trigger(NIGHTLY, only="rivm"), story.service.trigger(WEEKLY)]
-    states = [story.service.ended(run, limit_s=150)["name"] for run in runs]
+    states = [story.service.ended(run, limit_s=240)["name"] for run in runs]
     story.note(f"two at once ended as {' and '.join(states)}")
     assert sorted(map(str, story.outcomes()[n_before:])) == ["nothing_new", "published"]
     assert story.smokers() == 22.4

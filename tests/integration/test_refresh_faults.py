@@ -18,7 +18,8 @@ from tests.support.network import black_hole_url, refusing_url
 from tests.support.odata_server import Fault, ODataServer
 from tests.support.store import DATA_ENTITY, Store, load_snapshots
 
-from btg import freshness, publish, warehouse
+from btg import publish, warehouse
+from btg.answers import freshness
 from btg.catalogue.loader import Catalogue
 from btg.pipeline import Options, RunReport, Workspace, refresh
 from btg.settings import Settings

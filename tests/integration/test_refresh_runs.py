@@ -22,7 +22,8 @@ from tests.support.network import black_hole_url, refusing_url
 from tests.support.odata_server import Fault, ODataServer
 from tests.support.store import DATA_ENTITY, Store, load_snapshots
 
-from btg import cli, freshness, pipeline, publish, warehouse
+from btg import cli, pipeline, publish, warehouse
+from btg.answers import freshness
 from btg.catalogue.loader import Catalogue
 from btg.pipeline import Decision, Options, RunReport, Workspace, refresh
 from btg.raw import SnapshotStore
@@ -294,6 +295,28 @@ def test_a_refused_delivery_can_be_put_in_use_by_hand_and_stays_in_use(
     assert (later.exit_code, found.result) == (0, "unchanged")
     rows, _ = freshness.status(asked, catalogue, START + timedelta(days=1))
     assert {r["state"] for r in rows if r["source_id"] == "rivm"} == {"current"}
+
+
+def test_what_a_hand_put_in_use_still_has_to_pass_the_gates(
+    asked: Settings,
+    catalogue: Catalogue,
+    server: ODataServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A share of 7 630 % is refused, accepted by mistake, and then blocked."""
+    server.store = m.set_value(server.store, TABLE, HEALTHY, "GM0153", "2020JJ00", 7630.0)
+    refused = fetch_only(asked, catalogue, START)
+    found = next(f for f in refused.fetched if f.table_id == TABLE)
+    assert found.result == "quarantined" and found.snapshot_id is not None
+    monkeypatch.setenv("BTG_HOME", str(asked.home))
+    assert cli.main(["raw", "accept", found.snapshot_id, "--reason", "by mistake"]) == 0
+    before = publish.content_hashes(asked.database)
+    report = run(asked, catalogue, START + timedelta(days=1), only=None, offline=True)
+    assert (report.exit_code, report.outcome) == (3, "blocked"), report.message
+    assert "goed_ervaren_gezondheid" in report.message
+    assert "7630" in report.message
+    assert "the published file is unchanged" in report.message
+    assert publish.content_hashes(asked.database) == before
 
 
 # ---- no network

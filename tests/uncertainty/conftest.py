@@ -3,12 +3,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from btg import build, pipeline, uncertainty, warehouse
+from btg import build, pipeline, warehouse
 from btg.catalogue.loader import Catalogue
 from btg.index.sensitivity import FactorialResult, factorial
 from btg.index.variants import SensitivityInputs
 from btg.settings import Settings
-from btg.variant_inputs import DenseGrid, in_years, read_grid, sensitivity_inputs
+from btg.uncertainty import estimates
+from btg.uncertainty.variant_inputs import DenseGrid, in_years, read_grid, sensitivity_inputs
 
 
 @dataclass
@@ -19,7 +20,7 @@ class Built:
     grid: DenseGrid
     inputs: SensitivityInputs
     result: FactorialResult
-    errors: uncertainty.ChangeErrors
+    errors: estimates.ChangeErrors
 
 
 @pytest.fixture(scope="session")
@@ -31,5 +32,5 @@ def built(published: Settings, catalogue: Catalogue) -> Iterator[Built]:
     grid = read_grid(con, "build")
     inputs = sensitivity_inputs(grid)
     result = factorial(in_years(inputs, inputs.is_index_year))
-    yield Built(con, grid, inputs, result, uncertainty.change_errors(con, grid))
+    yield Built(con, grid, inputs, result, estimates.change_errors(con, grid))
     con.close()

@@ -5,7 +5,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from btg import reweighting, warehouse
+from btg import warehouse
+from btg.answers import reweighting
 from btg.cli import main
 from btg.errors import UsageError
 from btg.settings import Settings

@@ -6,14 +6,16 @@ import polars as pl
 import pytest
 from tests.uncertainty.conftest import Built
 
-from btg import explanation, uncertainty, warehouse
+from btg import warehouse
+from btg.answers import explanation
 from btg.cli import main
 from btg.errors import MethodError, UsageError
 from btg.index.precision import direction
 from btg.index.sensitivity import factorial_frame, variant
 from btg.index.variants import DEFAULT_VARIANT, FACTORS, design
 from btg.settings import Settings
-from btg.variant_inputs import in_years, nearest_base, read_grid, sensitivity_inputs
+from btg.uncertainty import estimates
+from btg.uncertainty.variant_inputs import in_years, nearest_base, read_grid, sensitivity_inputs
 
 TOLERANCE = 1e-9
 
@@ -200,7 +202,7 @@ def test_nearest_base_is_an_observation_near_the_base_year(built: Built) -> None
 
 def test_error_models_give_the_stated_errors(built: Built) -> None:
     grid = built.grid
-    errors = uncertainty.value_errors(built.con, grid)
+    errors = estimates.value_errors(built.con, grid)
     models = grid.indicator["error_model"].to_list()
     present = ~np.isnan(grid.values)
     for i, model in enumerate(models):
@@ -224,7 +226,7 @@ def test_error_models_give_the_stated_errors(built: Built) -> None:
 
 def test_an_empirical_error_shrinks_in_a_larger_region(built: Built) -> None:
     grid = built.grid
-    errors = uncertainty.value_errors(built.con, grid)
+    errors = estimates.value_errors(built.con, grid)
     item, year = grid.indicator_ids.index("werkloosheid"), grid.years.index(2022)
     one, twente, country = (
         errors[grid.region_codes.index(code), year, item] for code in ("GM0153", "CR12", "NL01")
@@ -240,11 +242,11 @@ def test_poisson_needs_a_rate_of_a_known_number_of_persons(built: Built) -> None
         .alias("unit")
     )
     with pytest.raises(MethodError, match="misdrijven"):
-        uncertainty.value_errors(built.con, dataclasses.replace(built.grid, indicator=wrong))
+        estimates.value_errors(built.con, dataclasses.replace(built.grid, indicator=wrong))
 
 
 def test_uncertainty_is_the_same_in_every_run(built: Built) -> None:
-    once = uncertainty.compute(built.con)
+    once = estimates.compute(built.con)
     for name, frame in once.items():
         stored = warehouse.frame(built.con, f"select * from {name}")
         assert frame.height == stored.height, name

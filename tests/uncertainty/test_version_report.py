@@ -1,6 +1,7 @@
 import polars as pl
 
-from btg import baseline, build, pipeline, version_report
+from btg import baseline, build, pipeline
+from btg.answers import version_report
 from btg.catalogue.loader import Catalogue
 from btg.settings import Settings
 

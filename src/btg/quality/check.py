@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from btg import docs, golden, sqlrun, warehouse
+from btg import docs, sqlrun, warehouse
 from btg.catalogue.loader import load_catalogue
 from btg.errors import BtgError
 from btg.pipeline import Options, RunReport, Workspace, refresh
-from btg.quality import audits, rules
+from btg.quality import audits, golden, rules
 from btg.quality.findings import Finding
 from btg.settings import Settings
 

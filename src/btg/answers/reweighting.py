@@ -13,12 +13,13 @@ import numpy as np
 import polars as pl
 import yaml
 
-from btg import variant_inputs, warehouse
+from btg import warehouse
 from btg.errors import UsageError
 from btg.index.change import Structure
 from btg.index.scenarios import arithmetic_index, default_scaled
 from btg.index.variants import SensitivityInputs, default_index, ranks
 from btg.settings import Settings
+from btg.uncertainty import variant_inputs
 
 TOLERANCE = 1e-9
 

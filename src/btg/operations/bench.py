@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from btg import flow_overhead
 from btg.catalogue.loader import load_catalogue
+from btg.operations import flow_overhead
 from btg.pipeline import Options, Workspace, refresh
 from btg.settings import Settings, load_settings
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from btg import freshness, notify, service, warehouse
+from btg import warehouse
+from btg.answers import freshness
 from btg.catalogue.loader import Catalogue
 from btg.errors import BtgError
-from btg.service import Check
+from btg.operations import notify, service
+from btg.operations.service import Check
 from btg.settings import Settings
 
 STALE_AFTER_H = 26.0

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from btg import build, difference, warehouse
+from btg import build, warehouse
+from btg.answers import difference
 from btg.catalogue.loader import Catalogue
 from btg.settings import Settings
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from btg import course, warehouse
+from btg import warehouse
 from btg.errors import MethodError
 from btg.index.arrays import BoolArray, FloatArray
 from btg.index.frames import to_dense
@@ -45,7 +45,8 @@ from btg.index.variants import (
     feasible,
     scaled_values,
 )
-from btg.variant_inputs import DenseGrid, in_years, read_grid, sensitivity_inputs
+from btg.uncertainty import course
+from btg.uncertainty.variant_inputs import DenseGrid, in_years, read_grid, sensitivity_inputs
 
 FACTOR_COLUMNS = {
     "form": "form",

@@ -7,7 +7,7 @@ from btg import warehouse
 from btg.index.arrays import BoolArray, FloatArray
 from btg.index.change import matched_change, matched_set, position, trend
 from btg.index.frames import to_long
-from btg.variant_inputs import DenseGrid
+from btg.uncertainty.variant_inputs import DenseGrid
 
 TREND_WORDS = {"stable": "flat"}
 """What the engine calls it -> what is published."""

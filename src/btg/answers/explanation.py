@@ -49,10 +49,10 @@ def explain_variant(settings: Settings, region: str, year: int, variant_id: str)
 
     Beside it what the default says. Raises ``UsageError`` on an unknown variant, region or year.
     """
-    from btg import variant_inputs
     from btg.index.errors import IndexMethodError
     from btg.index.sensitivity import variant
     from btg.index.variants import DEFAULT_VARIANT, parse_variant_id
+    from btg.uncertainty import variant_inputs
 
     try:
         chosen = parse_variant_id(variant_id)

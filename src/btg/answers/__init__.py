@@ -1,0 +1,1 @@
+"""What the commands tell, from the published file or against it."""

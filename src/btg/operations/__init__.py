@@ -1,0 +1,1 @@
+"""What keeps the nightly work going: health, alarms, reports of runs, measurements."""

@@ -1,0 +1,1 @@
+"""How sure every result is: what is computed beside the models at every build."""
