@@ -20,6 +20,8 @@ from btg.errors import PublishError, SnapshotError
 STORAGE_VERSION = "v1.2.0"
 """Storage format of the published file: readable by every client from DuckDB 1.2 on."""
 
+OPEN_ATTEMPTS = 10
+
 Connection = duckdb.DuckDBPyConnection
 
 
@@ -35,7 +37,35 @@ def open_build() -> Connection:
 
 
 def open_published(path: Path) -> Connection:
-    """Return a read-only connection to a published file; never any other kind."""
+    """Return a read-only connection to a published file; never any other kind.
+
+    The library opens a file three times (type, headers, blocks). A file that is replaced in between
+    would be read with the headers of the one before, so it is opened again until it stayed the same.
+    """
+    for _ in range(OPEN_ATTEMPTS):
+        before = _identity(path)
+        try:
+            con = _open_read_only(path)
+        except PublishError:
+            if _identity(path) == before:
+                raise
+            continue
+        if _identity(path) == before:
+            return con
+        con.close()
+    raise PublishError(f"{path.name} is replaced all the time: {OPEN_ATTEMPTS} attempts to open it")
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells a file from the one that takes its place; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _open_read_only(path: Path) -> Connection:
     if not path.exists():
         raise SnapshotError(f"{path.name} does not exist yet: run btg refresh")
     if path.with_name(path.name + ".wal").exists():

@@ -129,10 +129,10 @@ def read_only_folder(home: str, candidate: str) -> int:
 
 def read_loop(home: str, stop: str) -> int:
     """Query until ``stop`` exists; a torn read or an error ends with another code than 0."""
-    database = str(settings_of(home).database)
+    database = settings_of(home).database
     reads, seen = 0, set()
     while not Path(stop).exists():
-        con = duckdb.connect(database, read_only=True)
+        con = warehouse.open_published(database)
         run, checks, n_checks = con.execute(
             "select (select min(run_id) from meta.run), "
             "(select min(run_id) from meta.check_result), "

@@ -45,6 +45,43 @@ def test_a_published_file_cannot_be_written(file: Path, sql: str) -> None:
     assert not file.with_name("btg.duckdb.wal").exists()
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """The library opens the file three times: headers of one file, blocks of another."""
+    newer = tmp_path / "newer.duckdb"
+    con = duckdb.connect(str(newer))
+    con.execute("create schema marts; create table marts.t as select 2 as n")
+    con.close()
+    connect, calls = duckdb.connect, []
+
+    def replaced_meanwhile(path: str, **options: bool) -> duckdb.DuckDBPyConnection:
+        calls.append(path)
+        opened = connect(path, **options)
+        if len(calls) == 1:
+            newer.replace(file)
+            if fails:
+                opened.close()
+                raise duckdb.IOException("could not read enough bytes")
+        return opened
+
+    monkeypatch.setattr(duckdb, "connect", replaced_meanwhile)
+    con = warehouse.open_published(file)
+    assert len(calls) == 2
+    assert warehouse.rows(con, "select n from marts.t") == [(2,)]
+    con.close()
+
+
+def test_a_file_that_never_stays_the_same_is_an_error(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = iter(range(1000))
+    monkeypatch.setattr(warehouse, "_identity", lambda _: (next(numbers), 0, 0))
+    with pytest.raises(PublishError, match=r"btg.duckdb is replaced all the time"):
+        warehouse.open_published(file)
+
+
 def test_many_may_read_at_once(file: Path) -> None:
     readers = [warehouse.open_published(file) for _ in range(3)]
     assert [warehouse.rows(con, "select n from marts.t") for con in readers] == [[(1,)]] * 3
