@@ -120,6 +120,8 @@ def fetch_all(workspace: Workspace, decisions: Sequence[Decision]) -> None:
     time-outs and the deadline of a table end a task from the inside: Prefect's task time-out uses
     the same alarm as the limit of the flow and would stop its clock.
     """
+    if not decisions:
+        return
     bar = create_progress_artifact(0.0, key="btg-fetch", description=f"{len(decisions)} tables")
     for number, decision in enumerate(decisions, start=1):
         table = workspace.catalogue.table(decision.table_id)

@@ -40,7 +40,7 @@ def open_published(path: Path) -> Connection:
     """Return a read-only connection to a published file; never any other kind.
 
     The library opens a file three times (type, headers, blocks). A file that is replaced in between
-    would be read with the headers of the one before, so it is opened again until it stayed the same.
+    would be read with the headers of the one before, so it is opened again until it stays the same.
     """
     for _ in range(OPEN_ATTEMPTS):
         before = _identity(path)
