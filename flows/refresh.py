@@ -32,17 +32,26 @@ from prefect.client.schemas.objects import State, StateType
 
 from btg import pipeline
 from btg.catalogue.loader import load_catalogue
-from btg.errors import SourceAnswerError
+from btg.errors import SourceAnswerError, UsageError
 from btg.operations import digest, notify
 from btg.pipeline import Stages
-from btg.settings import load_settings
+from btg.settings import Settings, load_settings
 from btg.sources.transport import Limits
 from btg.workspace import Decision, Ending, Options, RunReport, Workspace, ending
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-RUN_LIMIT_S = load_settings().run_limit_s
+
+def run_limit_s() -> float:
+    """Return the limit of a run; a setting that cannot be used is told by the run itself."""
+    try:
+        return load_settings().run_limit_s
+    except UsageError:
+        return Settings.run_limit_s
+
+
+RUN_LIMIT_S = run_limit_s()
 RETRY_DELAY_S = 20
 FINAL_STATES: dict[Ending, tuple[StateType, str]] = {
     "published": (StateType.COMPLETED, "Published"),
@@ -62,8 +71,8 @@ def refresh(offline: bool = False, full: bool = False, only: str | None = None) 
 def run(options: Options) -> State[RunReport]:
     """Run the pipeline with its stages as tasks, and return the state that the flow ends in."""
     settings = load_settings()
-    workspace = Workspace(settings, load_catalogue(), progress=tell)
     with notify.on_crash(settings), limited():
+        workspace = Workspace(settings, load_catalogue(), progress=tell)
         report = pipeline.refresh(workspace, options, STAGES)
     notify.after(settings, report)
     publish_artifacts(workspace)
@@ -142,16 +151,30 @@ def is_passing(_task: object, _run: object, state: State[Any]) -> bool:
 
 
 def publish_artifacts(workspace: Workspace) -> None:
-    """Show the run: the report, what was found, what was revised, and where to read on."""
+    """Show the run: the report, what was found, what was revised, and where to read on.
+
+    The run has ended by then; what cannot be shown is logged, and changes nothing of its end.
+    """
     report = workspace.report
-    create_markdown_artifact(digest.markdown(report), key="btg-run", description="Run report")
-    create_table_artifact(digest.findings(report), key="btg-findings", description="Findings")
-    create_table_artifact(
-        digest.revisions(workspace), key="btg-revisions", description="Revised figures"
-    )
-    create_link_artifact(
-        digest.report_path(workspace).as_uri(), key="btg-report", description="Full report"
-    )
+    shows: dict[str, Callable[[], object]] = {
+        "btg-run": lambda: create_markdown_artifact(
+            digest.markdown(report), key="btg-run", description="Run report"
+        ),
+        "btg-findings": lambda: create_table_artifact(
+            digest.findings(report), key="btg-findings", description="Findings"
+        ),
+        "btg-revisions": lambda: create_table_artifact(
+            digest.revisions(workspace), key="btg-revisions", description="Revised figures"
+        ),
+        "btg-report": lambda: create_link_artifact(
+            digest.report_path(workspace).as_uri(), key="btg-report", description="Full report"
+        ),
+    }
+    for key, show in shows.items():
+        try:
+            show()
+        except Exception as error:
+            get_run_logger().warning("%s could not be shown: %s", key, error)
 
 
 STAGES = Stages(

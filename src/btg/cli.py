@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = getattr(
         commands, arguments.command.replace("-", "_")
     )
+    if argv is None:
+        # as a program: a service that is stopped, or its limit, ends a run like an interruption
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         return run(arguments)
     except BtgError as error:
@@ -143,6 +147,10 @@ def _add(commands: Any, name: str, text: str, dest: str | None = None) -> argpar
     if dest:
         parser.set_defaults(command=dest)
     return parser
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _positive(text: str) -> int:

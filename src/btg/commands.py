@@ -22,9 +22,7 @@ def refresh(arguments: Namespace) -> int:
     from btg.answers import summary
     from btg.operations import notify
 
-    settings, catalogue = load_settings(), load_catalogue()
-    if arguments.only and arguments.offline:
-        raise UsageError("--only names a source to ask, --offline asks none: give one of them")
+    settings = load_settings()
     options = Options(
         offline=arguments.offline,
         full=arguments.full,
@@ -32,6 +30,7 @@ def refresh(arguments: Namespace) -> int:
         as_of=_date(arguments.as_of),
     )
     with terminal.progress(quiet=arguments.json) as tell, notify.on_crash(settings):
+        catalogue = load_catalogue()
         workspace = Workspace(settings, catalogue, progress=tell)
         report = pipeline.refresh(workspace, options)
     notify.after(settings, report)
@@ -309,7 +308,7 @@ def doctor(arguments: Namespace) -> int:
     from btg.operations import doctor as examination
 
     settings = load_settings()
-    checks = examination.examine(settings, load_catalogue(), datetime.now(UTC))
+    checks = examination.examine(settings, datetime.now(UTC))
     code = examination.exit_code(checks)
     if arguments.notify:
         examination.tell(settings, checks)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,16 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def clear_leftovers(folder: Path) -> None:
+def clear_leftovers(folder: Path, older_than_s: float = 0.0) -> None:
     """Remove what ``write_bytes`` and ``new_folder`` could not finish, because they were killed.
 
     Everything in the folder whose name begins with a dot; only for who is alone in it. What cannot
     be removed stays: it takes room, and is in nobody's way.
     """
     for path in folder.glob(".*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.lstat().st_mtime < older_than_s:
+                continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

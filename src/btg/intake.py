@@ -29,6 +29,8 @@ def plan(workspace: Workspace, options: Options) -> list[Decision]:
     known = {s.id for s in workspace.catalogue.sources}
     if options.only is not None and options.only not in known:
         raise UsageError(f"there is no source {options.only!r}; known: {', '.join(sorted(known))}")
+    if options.only is not None and options.offline:
+        raise UsageError("--only names a source to ask, --offline asks none: give one of them")
     with workspace.stage("plan"):
         _name_hosts(workspace, options)
         decisions = [

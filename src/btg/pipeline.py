@@ -14,7 +14,7 @@ import polars as pl
 
 from btg import baseline, build, durable, lineage, publish, revisions, sqlrun, warehouse
 from btg.errors import BtgError, GateBlockedError, SnapshotError, SourceError
-from btg.intake import accepted_or_none, adopt_seed, download, fetch, fetch_all, plan
+from btg.intake import adopt_seed, download, fetch, fetch_all, plan
 from btg.quality.findings import FINDING_SCHEMA, Finding, to_frame
 from btg.settings import Settings
 from btg.source_state import (
@@ -60,6 +60,7 @@ def refresh(workspace: Workspace, options: Options, stages: "Stages | None" = No
     stages = stages or Stages()
     report = workspace.report
     report.command = options.command
+    report.as_of = options.as_of.date().isoformat() if options.as_of else None
     try:
         with workspace.alone():
             stages.adopt_seed(workspace)
@@ -343,8 +344,12 @@ def _revisions(workspace: Workspace, tables: Sequence[build.TableInUse]) -> pl.D
 
 def revised(workspace: Workspace) -> pl.DataFrame:
     """Return the cells that this run found changed at their source (columns of meta.revision)."""
-    tables = [build.TableInUse(t, s) for t in workspace.catalogue.used_tables()
-              if (s := accepted_or_none(workspace.store, t)) is not None]  # fmt: skip
+    fetched = {f.table_id for f in workspace.report.fetched if f.n_revised}
+    tables = [
+        build.TableInUse(table, workspace.store.accepted(table))
+        for table in workspace.catalogue.used_tables()
+        if table.id in fetched
+    ]
     return _revisions(workspace, tables).filter(pl.col("run_id") == workspace.run_id)
 
 

@@ -54,18 +54,24 @@ def write_candidate(
                 con.execute(statement)
             con.commit()
             con.execute("checkpoint candidate")
-        except duckdb.Error:
+        except BaseException:
+            # whatever ended it, a limit or an interruption included, is what is raised
             with contextlib.suppress(duckdb.Error):
                 con.rollback()
+            with contextlib.suppress(duckdb.Error):
+                _detach_candidate(con)
             raise
-        finally:
-            con.execute("use memory")
-            con.execute("detach candidate")
+        _detach_candidate(con)
     except duckdb.Error as error:
         path.unlink(missing_ok=True)
         raise PublishError(f"the candidate could not be written: {error}") from error
     durable.sync_file(path)
     return path
+
+
+def _detach_candidate(con: warehouse.Connection) -> None:
+    con.execute("use memory")
+    con.execute("detach candidate")
 
 
 def content_hashes(path: Path) -> dict[str, str]:

@@ -87,6 +87,10 @@ class SnapshotStore:
         """Return the folder of a table."""
         return self.root / table.source_id / table.id
 
+    def folders(self, table: Table) -> tuple[Path, Path]:
+        """Return the folders of a table that are written to."""
+        return self.folder(table), self._revision_folder(table)
+
     def all(self, table: Table) -> list[Snapshot]:
         """Return all snapshots of a table, oldest first."""
         return _snapshots(self.folder(table))

@@ -14,7 +14,7 @@ import polars as pl
 
 from btg.catalogue.borders import successors
 from btg.catalogue.loader import Catalogue
-from btg.catalogue.schema import Indicator, MeasureRef, Table
+from btg.catalogue.schema import Indicator, MeasureRef
 from btg.errors import PublishError, SnapshotError
 
 STORAGE_VERSION = "v1.2.0"
@@ -379,11 +379,3 @@ def catalogue_codes(catalogue: Catalogue) -> dict[str, list[str]]:
 def as_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """Return compact JSON for a text column."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def table_of(catalogue: Catalogue, table_id: str) -> Table:
-    """Return a table of the catalogue; raises ``SnapshotError`` naming it if there is none."""
-    for table in catalogue.tables:
-        if table.id == table_id:
-            return table
-    raise SnapshotError(f"there is no table {table_id!r} in the catalogue")

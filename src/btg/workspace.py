@@ -69,6 +69,7 @@ class RunReport:
     run_id: str
     started_at: str
     command: str
+    as_of: str | None = None
     decisions: list[Decision] = field(default_factory=list)
     fetched: list[Fetched] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -159,8 +160,10 @@ class Workspace:
 
     def _clear_leftovers(self) -> None:
         for table in self.catalogue.used_tables():
-            durable.clear_leftovers(self.store.folder(table))
-        durable.clear_leftovers(self.settings.runs_dir)
+            for folder in self.store.folders(table):
+                durable.clear_leftovers(folder)
+        # a run that has just given up the lock may still be writing its report
+        durable.clear_leftovers(self.settings.runs_dir, older_than_s=3600.0)
         for path in self.settings.build_dir.glob("*"):
             with suppress(OSError):
                 path.unlink()

@@ -17,9 +17,11 @@ from tests.support.network import refusing_url
 
 from btg import cli, publish
 from btg.catalogue.loader import Catalogue
+from btg.errors import CatalogueError
 from btg.operations import doctor, service
 from btg.operations.service import Check, Server
 from btg.settings import Settings, load_settings
+from btg.state import load_state, save_state
 
 NOW = datetime.now(UTC)
 SCHEDULES = {
@@ -41,10 +43,31 @@ def is_complaint(check: Check, state: str, word: str) -> bool:
 
 
 def test_a_healthy_machine_has_no_complaint(home: Settings, catalogue: Catalogue) -> None:
-    checks = doctor.examine(home, catalogue, datetime.now(UTC))
+    state = load_state(home.runs_dir)
+    for table in catalogue.used_tables():
+        state = state.with_table(table.id, checked_at=NOW.isoformat())
+    save_state(home.runs_dir, state)
+    checks = doctor.examine(home, datetime.now(UTC))
     local = [c for c in checks if c.name not in ("server", "worker") and "schedule" not in c.name]
     assert [(c.name, c.found) for c in local if c.state not in ("ok", "off")] == []
     assert len(local) == 10
+
+
+def test_what_cannot_be_looked_at_is_a_complaint_and_no_crash(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> Check:
+        raise PermissionError(13, "Permission denied")
+
+    def wrong() -> Catalogue:
+        raise CatalogueError("method.yml: no base year")
+
+    monkeypatch.setattr(doctor, "check_lock", denied)
+    monkeypatch.setattr(doctor, "load_catalogue", wrong)
+    checks = {c.name: c for c in doctor.examine(home, NOW)}
+    assert is_complaint(checks["lock"], "fail", "Permission denied")
+    assert is_complaint(checks["tables"], "fail", "method.yml: no base year")
+    assert "webhook" in checks, "the others are looked at all the same"
 
 
 def test_the_command_ends_with_the_code_of_the_worst(
@@ -269,4 +292,6 @@ def test_what_is_not_well_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.tell(settings, [Check("disk", "ok", "much")]) is False
     assert doctor.tell(settings, [Check("last run", "fail", "never")]) is True
     assert doctor.tell(settings, [Check("disk", "warn", "little")]) is True
-    assert [n.event for n in sent] == ["stale", "failed"]
+    assert doctor.tell(settings, [Check("lock", "fail", "held")]) is True
+    assert doctor.tell(settings, [Check("last run", "warn", "a source was away")]) is False
+    assert [n.event for n in sent] == ["stale", "attention", "failed"]

@@ -93,14 +93,18 @@ def test_a_crash_is_told_and_raised() -> None:
     assert "ZeroDivisionError" in heard[0]["text"]
 
 
-def test_an_interruption_by_hand_is_not_told() -> None:
+@pytest.mark.parametrize(("is_watched", "events"), [(True, []), (False, ["failed"])])
+def test_an_interruption_is_told_unless_somebody_at_a_terminal_did_it(
+    monkeypatch: pytest.MonkeyPatch, is_watched: bool, events: list[str]
+) -> None:
+    monkeypatch.setattr(notify, "_is_watched", lambda: is_watched)
     with (
         hook() as (url, heard),
         pytest.raises(KeyboardInterrupt),
         notify.on_crash(settings(url)),
     ):
         raise KeyboardInterrupt
-    assert heard == []
+    assert [n["event"] for n in heard] == events
 
 
 def test_without_an_address_nothing_is_sent() -> None:

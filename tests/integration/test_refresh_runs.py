@@ -107,10 +107,12 @@ def test_what_killed_runs_left_unfinished_is_removed_and_nothing_else(
     table = home.raw_dir / "rivm" / TABLE
     (table / ".20261119T060000_abc.x7").mkdir()
     (table / ".20261119T060000_abc.x7" / "half.parquet").write_bytes(b"half")
-    left = [table / ".accepted.x8", home.runs_dir / ".state.json.x9", home.build_dir / "x.duckdb"]
+    left = [table / ".accepted.x8", table / "revisions" / ".2026.parquet.x7",
+            home.runs_dir / ".state.json.x9", home.build_dir / "x.duckdb"]  # fmt: skip
     for path in left:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
+        os.utime(path, (0, 0))
     before = everything(home.raw_dir)
     report = run(home, catalogue, START, only=None, offline=True)
     assert report.outcome == "nothing_new"

@@ -106,3 +106,11 @@ def test_leftovers_are_what_begins_with_a_dot(tmp_path: Path) -> None:
     durable.clear_leftovers(tmp_path)
     assert names(tmp_path) == ["figures", "state.json"]
     durable.clear_leftovers(tmp_path / "that is not there")
+
+
+def test_what_somebody_may_still_be_writing_is_no_leftover(tmp_path: Path) -> None:
+    (tmp_path / ".run.json.x1").write_bytes(b"{")
+    (tmp_path / ".run.json.x2").write_bytes(b"{")
+    os.utime(tmp_path / ".run.json.x2", (0, 0))
+    durable.clear_leftovers(tmp_path, older_than_s=3600)
+    assert names(tmp_path) == [".run.json.x1"]

@@ -112,6 +112,27 @@ def test_a_null_where_none_may_be_leaves_no_candidate(settings: Settings, small:
     assert list((settings.marts_dir / ".build").iterdir()) == []
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TimeoutError])
+def test_what_breaks_off_the_writing_is_what_is_raised(
+    settings: Settings,
+    small: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+) -> None:
+    """A limit or an interruption is no fault of the candidate, and is never called one."""
+
+    def broken_off(*_: object) -> None:
+        raise error
+
+    con = warehouse.open_build()
+    monkeypatch.setattr(publish, "_copy_table", broken_off)
+    with pytest.raises(error):
+        publish.write_candidate(con, small, settings.marts_dir / ".build", "run")
+    names = "select database_name from duckdb_databases() where not internal"
+    assert warehouse.rows(con, names) == [("memory",)]
+    con.close()
+
+
 def test_a_table_that_was_not_built_leaves_no_candidate(
     settings: Settings, small: Catalogue
 ) -> None:

@@ -69,8 +69,8 @@ def against_published(settings: Settings, catalogue: Catalogue) -> Difference:
     """Return what a publication of the snapshots in use would change; publishes nothing.
 
     Cells are compared between the snapshots behind the published file and those in use; scores and
-    changes between the published marts and a build in memory. Raises ``SnapshotError`` when nothing
-    was published yet.
+    changes between the published marts and a build in memory, which also shows what another
+    catalogue or other SQL change. Raises ``SnapshotError`` when nothing was published yet.
     """
     published = warehouse.open_published(settings.database)
     try:
@@ -88,7 +88,8 @@ def against_published(settings: Settings, catalogue: Catalogue) -> Difference:
             known = workspace.store.get(item.table, old)
             cells.append(revisions.compare(item.table, known, item.snapshot, workspace.run_id))
     changed = pl.concat(cells)
-    if changed.height == 0:
+    inputs_id = pipeline.fingerprint(workspace, tables)
+    if changed.height == 0 and inputs_id == workspace.state.published_inputs:
         return Difference(changed, _no_scores(before), 0)
     con = warehouse.open_build()
     try:

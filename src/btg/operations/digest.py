@@ -123,4 +123,4 @@ def _plain(text: str) -> str:
     line = "".join(c if c.isprintable() else " " for c in str(text))
     for mark in "\\`*_[]<>|":
         line = line.replace(mark, f"\\{mark}")
-    return line.replace("\\-\\-\\-", "---")
+    return line

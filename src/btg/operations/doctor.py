@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from btg import warehouse
 from btg.answers import freshness
-from btg.catalogue.loader import Catalogue
+from btg.catalogue.loader import Catalogue, load_catalogue
 from btg.errors import BtgError
 from btg.operations import notify, service
 from btg.operations.service import Check
@@ -31,21 +31,36 @@ LEFTOVER_AFTER_H = 24.0
 CLOCK_TOLERANCE_MIN = 5.0
 
 
-def examine(settings: Settings, catalogue: Catalogue, now: datetime) -> list[Check]:
-    """Return all checks in the order in which one would look."""
-    local = [
-        check_versions(),
-        check_disk(settings),
-        check_permissions(settings),
-        check_clock(settings, now),
-        check_lock(settings, now),
-        check_published(settings),
-        check_last_run(settings, now),
-        check_tables(settings, catalogue, now),
-        check_leftovers(settings, now),
-        check_webhook(settings),
-    ]
-    return local + service.examine(settings)
+def examine(settings: Settings, now: datetime) -> list[Check]:
+    """Return all checks in the order in which one would look; one that breaks is a fail."""
+    looks: dict[str, Callable[[], Check]] = {
+        "versions": check_versions,
+        "disk": lambda: check_disk(settings),
+        "permissions": lambda: check_permissions(settings),
+        "clock": lambda: check_clock(settings, now),
+        "lock": lambda: check_lock(settings, now),
+        "published": lambda: check_published(settings),
+        "last run": lambda: check_last_run(settings, now),
+        "tables": lambda: check_tables(settings, load_catalogue(), now),
+        "leftovers": lambda: check_leftovers(settings, now),
+        "webhook": lambda: check_webhook(settings),
+    }
+    checks = [_looked(name, look) for name, look in looks.items()]
+    try:
+        return checks + service.examine(settings)
+    except Exception as error:
+        return [*checks, Check("service", "fail", repr(error)[:200], "docs/operations.md, install")]
+
+
+def _looked(name: str, look: Callable[[], Check]) -> Check:
+    """Return the result of a check; what it could not look at is something to look at."""
+    try:
+        return look()
+    except BtgError as error:
+        return Check(name, "fail", str(error), "correct this first; btg check says more")
+    except Exception as error:
+        found = f"could not be looked at: {type(error).__name__}: {str(error)[:200]}"
+        return Check(name, "fail", found, "chown -R the folder to the user of the service")
 
 
 def exit_code(checks: list[Check]) -> int:
@@ -57,12 +72,19 @@ def exit_code(checks: list[Check]) -> int:
 
 
 def tell(settings: Settings, checks: list[Check]) -> bool:
-    """Send what is not well to the webhook; returns whether it was taken."""
-    bad = [f"{c.name}: {c.found}" for c in checks if c.state in ("warn", "fail")]
+    """Send what is not well to the webhook; returns whether it was taken.
+
+    ``stale`` if no run ended well for too long, ``failed`` if something else is broken, else
+    ``attention``. A source that was away last night is none of these: it tells once it is too old.
+    """
+    unwell = [c for c in checks if c.state in ("warn", "fail")]
+    bad = [f"{c.name}: {c.found}" for c in unwell if (c.name, c.state) != ("last run", "warn")]
     if not bad:
         return False
-    is_stale = any(c.name == "last run" and c.state == "fail" for c in checks)
-    notice = notify.Notice("stale" if is_stale else "failed", f"btg doctor: {bad[0]}", details=bad)
+    event: notify.Event = "failed" if any(c.state == "fail" for c in unwell) else "attention"
+    if any((c.name, c.state) == ("last run", "fail") for c in unwell):
+        event = "stale"
+    notice = notify.Notice(event, f"btg doctor: {bad[0]}", details=bad)
     return notify.send(settings, notice)
 
 
@@ -86,7 +108,12 @@ def check_versions() -> Check:
         if not requirement.specifier.contains(found, prereleases=True):
             wrong.append(f"{requirement.name} {found}, needs {requirement.specifier}")
     if wrong:
-        return Check("versions", "fail", "; ".join(wrong), "make setup, in the project folder")
+        return Check(
+            "versions",
+            "fail",
+            "; ".join(wrong),
+            "rm -f .venv/.ready, then make setup, in the project folder",
+        )
     main = ", ".join(f"{name} {metadata.version(name)}" for name in ("duckdb", "polars", "prefect"))
     return Check("versions", "ok", f"btg {metadata.version('btg')}, python {python}, {main}")
 
@@ -169,7 +196,9 @@ def check_published(settings: Settings) -> Check:
 
 def check_last_run(settings: Settings, now: datetime) -> Check:
     """A refresh ended well not too long ago."""
-    reports = [r for r in _reports(settings) if r.get("command") == "refresh"]
+    reports = [
+        r for r in _reports(settings) if r.get("command") == "refresh" and not r.get("as_of")
+    ]
     if not reports:
         return Check("last run", "fail", "never", "btg refresh")
     last = reports[0]

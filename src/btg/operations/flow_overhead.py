@@ -64,7 +64,10 @@ def overheads(found: dict[str, list[Process]]) -> dict[str, list[float]]:
 
 
 def run_python(folder: Path, command: list[str], variables: dict[str, str]) -> Process:
-    """Run Python with arguments to its end; raises ``BtgError`` unless it ends with 0."""
+    """Run Python with arguments to its end; raises ``BtgError`` unless it ends with 0 or 4.
+
+    4 says that a source needs attention, such as a seed that has grown old.
+    """
     start = time.perf_counter()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -78,7 +81,7 @@ def run_python(folder: Path, command: list[str], variables: dict[str, str]) -> P
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
+        if process.returncode not in (0, 4):
             output.seek(0)
             told = output.read().decode(errors="replace")[-1000:]
             raise BtgError(f"{' '.join(command)} ended with {process.returncode}: {told}")

@@ -6,12 +6,14 @@ The message is one JSON object; its ``text`` is what chat services show. The add
 
 import logging
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from btg.errors import BtgError
 from btg.settings import Settings
 from btg.workspace import RunReport
 
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 TIMEOUTS_S = (3.0, 5.0)
 """To connect, and to wait for the answer."""
 
-Event = Literal["blocked", "failed", "quarantined", "stale"]
+Event = Literal["blocked", "failed", "quarantined", "stale", "attention"]
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,21 @@ def after(settings: Settings, report: RunReport) -> None:
 
 @contextmanager
 def on_crash(settings: Settings) -> Iterator[None]:
-    """Tell when the block ends in an error that nobody expected, and let the error pass."""
+    """Tell when the block ends in an error, and let the error pass.
+
+    An interruption is told unless somebody at a terminal did it.
+    """
     try:
         yield
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
-        send(settings, Notice("failed", f"a run did not end: {type(error).__name__}"))
+        if not (isinstance(error, KeyboardInterrupt) and _is_watched()):
+            why = f"{type(error).__name__} {error}" if isinstance(error, BtgError) else repr(error)
+            send(settings, Notice("failed", f"a run did not end: {why[:300]}"))
         raise
+
+
+def _is_watched() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def send(settings: Settings, notice: Notice) -> bool:
