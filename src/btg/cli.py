@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from btg.errors import BtgError
+from btg.errors import BtgError, is_interruption
 
 EPILOGS = {
     "refresh": "examples:\n  btg refresh\n  btg refresh --offline",
@@ -54,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print_json({"error": str(error), "exit_code": error.exit_code})
         print(f"btg {arguments.command}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not is_interruption(error):
+            raise
         print("btg: interrupted; nothing was published", file=sys.stderr)
         return 1
     except BrokenPipeError:

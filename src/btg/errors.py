@@ -72,3 +72,10 @@ class PublishError(BtgError):
     """The candidate could not be put in place; the published file is unchanged."""
 
     exit_code = 3
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Return whether somebody broke off the work; inside a query DuckDB gives it another name."""
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, RuntimeError) and str(error) == "Query interrupted"
+    )

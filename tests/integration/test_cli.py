@@ -363,11 +363,12 @@ def test_two_refreshes_do_not_work_on_one_home(
     assert digest(here.database) == before
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
 def test_an_interrupt_ends_with_1_and_publishes_nothing(
-    here: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    here: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: BaseException
 ) -> None:
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr(publish, "refuse_stale_wal", interrupt)
     before = digest(here.database)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from btg.errors import BtgError
+from btg.errors import BtgError, is_interruption
 from btg.settings import Settings
 from btg.workspace import RunReport
 
@@ -65,7 +65,7 @@ def on_crash(settings: Settings) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not (isinstance(error, KeyboardInterrupt) and _is_watched()):
+        if not (is_interruption(error) and _is_watched()):
             why = f"{type(error).__name__} {error}" if isinstance(error, BtgError) else repr(error)
             send(settings, Notice("failed", f"a run did not end: {why[:300]}"))
         raise
